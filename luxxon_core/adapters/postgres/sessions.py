@@ -1,0 +1,122 @@
+"""Sessions and their live inputs in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from luxxon_core.adapters.postgres.database import connection, statements
+from luxxon_core.kernel.geo import Point
+from luxxon_core.kernel.uow import Tx
+from luxxon_core.media.domain import LiveInput
+from luxxon_core.sessions.domain import Session, State, Terms
+
+SQL = statements("sessions")
+
+
+class PgSessions:
+    async def add(self, tx: Tx, session: Session) -> None:
+        terms = session.terms
+        await connection(tx).execute(
+            SQL["add"],
+            session.id,
+            session.consumer_workspace_id,
+            session.requested.lat,
+            session.requested.lng,
+            terms.geofence_radius_m,
+            terms.max_duration_s,
+            terms.wait_timeout_s,
+            terms.rate_uusdc,
+            terms.hold_uusdc,
+            terms.platform_fee_bps,
+            session.created_at,
+        )
+
+    async def get(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Session | None:
+        row = await connection(tx).fetchrow(SQL["lock" if lock else "get"], session_id)
+        return _session(row) if row is not None else None
+
+    async def swap(self, tx: Tx, before: State, session: Session) -> bool:
+        swapped = await connection(tx).fetchval(
+            SQL["swap"],
+            session.id,
+            before,
+            session.state,
+            session.operator_workspace_id,
+            session.dispatched,
+            session.assigned_at,
+            session.started_at,
+            session.ended_at,
+            session.clean_seconds,
+            session.charged_uusdc,
+        )
+        return swapped is not None
+
+    async def of_workspace(self, tx: Tx, workspace_id: UUID, limit: int) -> list[Session]:
+        return [_session(row) for row in await connection(tx).fetch(SQL["of_workspace"], workspace_id, limit)]
+
+    async def assigned_to(self, tx: Tx, workspace_id: UUID) -> list[UUID]:
+        return [row["id"] for row in await connection(tx).fetch(SQL["assigned_to"], workspace_id)]
+
+    async def waited_out(self, tx: Tx, now: datetime) -> list[UUID]:
+        return [row["id"] for row in await connection(tx).fetch(SQL["waited_out"], now)]
+
+    async def run_out(self, tx: Tx, now: datetime) -> list[UUID]:
+        return [row["id"] for row in await connection(tx).fetch(SQL["run_out"], now)]
+
+    async def add_live_input(self, tx: Tx, session_id: UUID, live_input: LiveInput, now: datetime) -> bool:
+        added = await connection(tx).fetchval(
+            SQL["add_live_input"],
+            live_input.uid,
+            session_id,
+            live_input.edge,
+            live_input.whip_url,
+            live_input.whep_url,
+            now,
+        )
+        return added is not None
+
+    async def live_input_of(self, tx: Tx, uid: str) -> UUID | None:
+        found: UUID | None = await connection(tx).fetchval(SQL["live_input_of"], uid)
+        return found
+
+    async def live_inputs(self, tx: Tx) -> list[LiveInput]:
+        return [_live_input(row) for row in await connection(tx).fetch(SQL["live_inputs"])]
+
+    async def torn_down(self, tx: Tx) -> list[LiveInput]:
+        return [_live_input(row) for row in await connection(tx).fetch(SQL["torn_down"])]
+
+    async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None:
+        await connection(tx).execute(SQL["mark_deleted"], uid, now)
+
+
+def _live_input(row: Mapping[str, Any]) -> LiveInput:
+    return LiveInput(row["uid"], row["edge"], row["whip_url"], row["whep_url"])
+
+
+def _session(row: Mapping[str, Any]) -> Session:
+    return Session(
+        id=row["id"],
+        consumer_workspace_id=row["consumer_workspace_id"],
+        requested=Point(row["requested_lat"], row["requested_lng"]),
+        terms=Terms(
+            rate_uusdc=row["rate_uusdc"],
+            max_duration_s=row["max_duration_s"],
+            wait_timeout_s=row["wait_timeout_s"],
+            platform_fee_bps=row["platform_fee_bps"],
+            geofence_radius_m=row["geofence_radius_m"],
+        ),
+        created_at=row["created_at"],
+        state=State(row["state"]),
+        operator_workspace_id=row["operator_workspace_id"],
+        dispatched=row["dispatched"],
+        assigned_at=row["assigned_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        clean_seconds=row["clean_seconds"],
+        charged_uusdc=row["charged_uusdc"],
+        live_input=_live_input(row) if row["uid"] is not None else None,
+        settlement_tx_hash=row["tx_hash"],
+    )

@@ -1,0 +1,47 @@
+-- name: add_challenge
+insert into challenge (nonce, wallet_address, purpose, message, expires_at) values ($1, $2, $3, $4, $5);
+
+-- name: use_challenge
+update challenge set used_at = $4
+where nonce = $1 and wallet_address = $2 and purpose = $3 and used_at is null and expires_at > $4
+returning nonce, wallet_address, purpose, message, expires_at;
+
+-- name: purge_challenges
+with gone as (delete from challenge where expires_at < $1 returning 1) select count(*) from gone;
+
+-- name: add_key
+insert into api_key
+    (id, workspace_id, hash, prefix, label, environment, scopes, created_at, created_by_wallet)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: key_by_hash
+select * from api_key where hash = $1;
+
+-- name: keys_of_workspace
+select * from api_key where workspace_id = $1 order by created_at, id;
+
+-- name: revoke_key
+update api_key
+set revoked_at = coalesce(revoked_at, $3), grace_period_end = coalesce(grace_period_end, $4)
+where workspace_id = $1 and id = $2
+returning *;
+
+-- name: touch_key
+update api_key set last_used_at = $2 where id = $1;
+
+-- name: add_member
+insert into workspace_member (workspace_id, wallet_address, role, created_at) values ($1, $2, $3, $4);
+
+-- name: member_role
+select m.role
+from workspace_member m join workspace w on w.id = m.workspace_id
+where m.wallet_address = $1 and m.workspace_id = $2 and w.deleted_at is null;
+
+-- name: memberships
+select w.id, w.slug, w.name, m.role
+from workspace_member m join workspace w on w.id = m.workspace_id
+where m.wallet_address = $1 and w.deleted_at is null
+order by w.created_at, w.id;
+
+-- name: workspace_name
+select slug, name from workspace where id = $1 and deleted_at is null;

@@ -1,0 +1,78 @@
+-- name: add
+insert into workspace (id, slug, name, wallet_address, roles, created_at, created_by_wallet)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (slug) do nothing
+returning id;
+
+-- name: get
+select * from workspace where id = $1 and deleted_at is null;
+
+-- name: lock
+select * from workspace where id = $1 and deleted_at is null for update;
+
+-- name: of_wallet
+select w.*, m.role as member_role
+from workspace_member m join workspace w on w.id = m.workspace_id
+where m.wallet_address = $1 and w.deleted_at is null
+order by w.created_at, w.id;
+
+-- name: save
+update workspace
+set name = $2, availability = $3, wished_availability = $4, coverage_lat = $5, coverage_lng = $6,
+    coverage_radius_m = $7, device_kind = $8, idle_since = $9, last_seen_at = $10
+where id = $1;
+
+-- name: occupy
+update workspace
+set availability = 'BUSY',
+    wished_availability = case availability when 'OFFLINE' then 'OFFLINE' else wished_availability end
+where id = $1 and availability <> 'BUSY';
+
+-- name: release
+update workspace
+set availability = coalesce(wished_availability, 'ONLINE'),
+    idle_since = case coalesce(wished_availability, 'ONLINE') when 'ONLINE' then $2::timestamptz end,
+    wished_availability = null
+where id = $1
+  and availability = 'BUSY'
+  and not exists (
+      select from session s
+      left join live_input l on l.session_id = s.id and l.deleted_at is null
+      where s.operator_workspace_id = $1
+        and (s.state = 'LIVE' or s.state = 'ASSIGNED' and (s.dispatched or l.uid is not null))
+  );
+
+-- name: covering
+select * from workspace
+where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+  and coverage_radius_m is not null
+order by id;
+
+-- name: claim
+with pick as materialized (
+    select id from workspace
+    where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+      and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+    order by idle_since nulls first, id
+    limit 1
+    for update skip locked
+)
+update workspace set availability = 'BUSY' where id in (select id from pick) returning id;
+
+-- name: claim_waiting
+with pick as materialized (
+    select id from workspace
+    where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+      and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+    order by idle_since nulls first, id
+    limit 1
+    for update
+)
+update workspace set availability = 'BUSY' where id in (select id from pick) returning id;
+
+-- name: covered
+select exists (
+    select from workspace
+    where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+      and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+);

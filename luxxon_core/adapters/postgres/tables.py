@@ -1,0 +1,201 @@
+"""The schema, for Alembic and for people. Requests run the statements of ``sql/`` instead.
+
+Both flavours share these tables; what differs (functions and indexes over geography) is made by the
+migrations behind the same names, ``lx_covers`` first of all.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _moment(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+workspace = Table(
+    "workspace",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("wallet_address", Text, nullable=False, index=True),
+    Column("roles", ARRAY(Text), nullable=False),
+    Column("availability", Text, nullable=False, server_default="OFFLINE"),
+    Column("wished_availability", Text, comment="what a BUSY supplier asked to return to"),
+    Column("coverage_lat", Double),
+    Column("coverage_lng", Double),
+    Column("coverage_radius_m", Double),
+    Column("device_kind", Text),
+    _moment("idle_since"),
+    _moment("last_seen_at"),
+    Column("last_sequence", BigInteger),
+    Column("last_lat", Double),
+    Column("last_lng", Double),
+    Column("last_accuracy_m", REAL),
+    Column("last_speed_mps", REAL),
+    _moment("created_at", nullable=False),
+    Column("created_by_wallet", Text, nullable=False),
+    _moment("deleted_at"),
+    CheckConstraint("availability in ('OFFLINE', 'ONLINE', 'BUSY')", name="availability"),
+    CheckConstraint("wished_availability in ('OFFLINE', 'ONLINE')", name="wished"),
+    CheckConstraint(
+        "num_nulls(coverage_lat, coverage_lng, coverage_radius_m) in (0, 3)", name="coverage_whole"
+    ),
+)
+
+workspace_member = Table(
+    "workspace_member",
+    metadata,
+    Column("workspace_id", ForeignKey("workspace.id"), primary_key=True),
+    Column("wallet_address", Text, primary_key=True, index=True),
+    Column("role", Text, nullable=False),
+    _moment("created_at", nullable=False),
+    CheckConstraint("role in ('OWNER', 'ADMIN', 'VIEWER')", name="role"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False, index=True),
+    Column("hash", LargeBinary, nullable=False, unique=True, comment="sha256 of the plaintext"),
+    Column("prefix", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    _moment("last_used_at"),
+    _moment("revoked_at"),
+    _moment("grace_period_end"),
+    _moment("created_at", nullable=False),
+    Column("created_by_wallet", Text, nullable=False),
+)
+
+challenge = Table(
+    "challenge",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("wallet_address", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    _moment("expires_at", nullable=False),
+    _moment("used_at"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("consumer_workspace_id", ForeignKey("workspace.id"), nullable=False, index=True),
+    Column("operator_workspace_id", ForeignKey("workspace.id"), index=True),
+    Column("state", Text, nullable=False),
+    Column("requested_lat", Double, nullable=False),
+    Column("requested_lng", Double, nullable=False),
+    Column("geofence_radius_m", Double, nullable=False),
+    Column("max_duration_s", Integer, nullable=False),
+    Column("wait_timeout_s", Integer, nullable=False),
+    Column("rate_uusdc", BigInteger, nullable=False),
+    Column("hold_uusdc", BigInteger, nullable=False),
+    Column("platform_fee_bps", Integer, nullable=False),
+    Column("dispatched", Boolean, nullable=False, server_default=text("false")),
+    _moment("created_at", nullable=False),
+    _moment("assigned_at"),
+    _moment("started_at"),
+    _moment("ended_at"),
+    Column("clean_seconds", Integer, nullable=False, server_default="0"),
+    Column("charged_uusdc", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint(
+        "state in ('REQUESTED', 'ASSIGNED', 'LIVE', 'PAUSED', 'ENDED', 'EXPIRED', 'CANCELLED')", name="state"
+    ),
+    CheckConstraint("charged_uusdc = clean_seconds * rate_uusdc", name="charge"),
+    CheckConstraint("clean_seconds between 0 and max_duration_s", name="clean"),
+    CheckConstraint("(state in ('ENDED', 'EXPIRED', 'CANCELLED')) = (ended_at is not null)", name="ended"),
+    Index("session_open_idx", "state", postgresql_where=text("state in ('REQUESTED', 'ASSIGNED', 'LIVE')")),
+)
+
+live_input = Table(
+    "live_input",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("session_id", ForeignKey("session.id"), nullable=False, unique=True),
+    Column("edge", Text, nullable=False),
+    Column("whip_url", Text, nullable=False),
+    Column("whep_url", Text, nullable=False),
+    _moment("created_at", nullable=False),
+    _moment("deleted_at"),
+)
+
+disconnect_window = Table(
+    "disconnect_window",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("session_id", ForeignKey("session.id"), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    _moment("opened_at", nullable=False),
+    _moment("closed_at"),
+    CheckConstraint("reason in ('NETWORK_ERROR', 'STALE_TELEMETRY', 'OUTSIDE_GEOFENCE')", name="reason"),
+    CheckConstraint("closed_at >= opened_at", name="order"),
+    Index(
+        "disconnect_window_one_open_key",
+        "session_id",
+        "reason",
+        unique=True,
+        postgresql_where=text("closed_at is null"),
+    ),
+)
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("session_id", ForeignKey("session.id"), primary_key=True),
+    Column("state", Text, nullable=False, server_default="PENDING"),
+    Column("consumer_wallet", Text, nullable=False),
+    Column("operator_wallet", Text, nullable=False),
+    Column("rate_uusdc", BigInteger, nullable=False),
+    Column("chargeable_seconds", Integer, nullable=False),
+    Column("to_amount_uusdc", BigInteger, nullable=False),
+    Column("fee_amount_uusdc", BigInteger, nullable=False),
+    Column("signer", Text, comment="address whose nonce the transaction uses"),
+    Column("nonce", BigInteger),
+    Column("raw_tx", LargeBinary, comment="signed transaction, stored before it is broadcast"),
+    Column("tx_hash", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _moment("next_attempt_at", nullable=False),
+    Column("last_error", Text),
+    _moment("created_at", nullable=False),
+    _moment("submitted_at"),
+    _moment("confirmed_at"),
+    Column("block_number", BigInteger),
+    CheckConstraint("state in ('PENDING', 'SUBMITTED', 'CONFIRMED')", name="state"),
+    CheckConstraint("to_amount_uusdc + fee_amount_uusdc = rate_uusdc * chargeable_seconds", name="amount"),
+    CheckConstraint("state <> 'SUBMITTED' or tx_hash is not null", name="submitted"),
+    Index("settlement_due_idx", "next_attempt_at", postgresql_where=text("state <> 'CONFIRMED'")),
+)

@@ -1,0 +1,1 @@
+"""The wire: operations, envelopes, the guard and the middleware that turns errors into answers."""

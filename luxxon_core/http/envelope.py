@@ -1,0 +1,35 @@
+"""The success and error envelopes (api-contract §1.1, §1.2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aiohttp import web
+
+from luxxon_core.kernel.clock import iso
+from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.kernel.wire import encode
+
+CONSISTENCY_HEADER = "X-Lx-Consistency-Token"
+
+
+def _respond(status: int, body: dict[str, object]) -> web.Response:
+    return web.Response(status=status, body=encode(body), content_type="application/json")
+
+
+def success(data: object, now: datetime) -> web.Response:
+    """200 with ``data``, which is never null: clients take a null for "no envelope here"."""
+    if data is None:
+        raise TypeError("data must not be null")
+    return _respond(
+        200, {"statusCode": 200, "message": "Request successful", "data": data, "timestamp": iso(now)}
+    )
+
+
+def failure(error: LuxxonError, now: datetime) -> web.Response:
+    """The error's own status with code, message and, where there is one, detail."""
+    body: dict[str, object] = {"statusCode": error.status, "code": error.code, "message": error.message}
+    if error.detail is not None:
+        body["detail"] = error.detail
+    body["timestamp"] = iso(now)
+    return _respond(error.status, body)

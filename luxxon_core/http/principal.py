@@ -1,0 +1,46 @@
+"""Who is calling (api-contract §3), and what they may be asked to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+
+class Scope(StrEnum):
+    """What an API key may be allowed to do (api-contract §3.4)."""
+
+    SESSIONS_READ = "sessions:read"
+    SESSIONS_CREATE = "sessions:create"
+    SESSIONS_OPERATE = "sessions:operate"
+    PRICING_READ = "pricing:read"
+    WALLET_READ = "wallet:read"
+    OPERATORS_WRITE = "operators:write"
+    COVERAGE_WRITE = "coverage:write"
+    WEBHOOKS_WRITE = "webhooks:write"
+
+
+class MemberRole(IntEnum):
+    """A member's role in a workspace; a higher one includes the lower (api-contract §3.5)."""
+
+    VIEWER = 1
+    ADMIN = 2
+    OWNER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyPrincipal:
+    key_id: UUID
+    workspace_id: UUID
+    scopes: frozenset[str]
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalletPrincipal:
+    wallet_address: str
+    workspace_id: UUID | None
+    role: MemberRole | None
+
+
+Principal = ApiKeyPrincipal | WalletPrincipal

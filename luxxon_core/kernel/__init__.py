@@ -1,0 +1,1 @@
+"""What every slice may know: money, places, time, ids, errors and the unit of work."""

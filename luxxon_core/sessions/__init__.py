@@ -1,0 +1,1 @@
+"""Sessions: the state machine, the meter and the sweeps."""

@@ -1,0 +1,1 @@
+"""Samples, geofence and the disconnect windows that the meter subtracts."""

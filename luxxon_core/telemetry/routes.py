@@ -1,0 +1,54 @@
+"""Endpoints of telemetry (api-contract §11.3)."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from luxxon_core.http.operation import Access, Call, Operation
+from luxxon_core.http.principal import MemberRole, Scope
+from luxxon_core.kernel.errors import Conflict, InvalidInput, NotAuthorized, WorkspaceNotFound
+from luxxon_core.kernel.geo import Point
+from luxxon_core.telemetry.domain import Sample
+from luxxon_core.telemetry.schemas import HeartbeatRequest
+from luxxon_core.telemetry.usecases import Telemetry
+from luxxon_core.workspaces.schemas import Workspace
+
+
+def _sequence(value: int | str) -> int:
+    try:
+        sequence = int(value)
+    except ValueError:
+        raise InvalidInput("heartbeat:sequence") from None
+    if not 0 <= sequence < 1 << 63:
+        raise InvalidInput("heartbeat:sequence")
+    return sequence
+
+
+def operations(telemetry: Telemetry) -> list[Operation]:
+    async def heartbeat(call: Call[HeartbeatRequest]) -> Workspace:
+        body = call.body
+        if not body.accuracy_meters >= 0:
+            raise InvalidInput("heartbeat:accuracyMeters")
+        try:
+            point = Point(body.lat, body.lng)
+            session_id = UUID(body.session_id) if body.session_id is not None else None
+        except ValueError as error:
+            label = str(error) if str(error) in ("lat", "lng") else "sessionId"
+            raise InvalidInput(f"heartbeat:{label}") from None
+        sample = Sample(point, body.accuracy_meters, _sequence(body.sequence), call.now, body.speed_mps)
+        return Workspace.of(await telemetry.heartbeat(call.acting, sample, session_id))
+
+    return [
+        Operation(
+            "POST",
+            "/workspaces/{workspace_id}/location",
+            heartbeat,
+            Access.WORKSPACE,
+            Workspace,
+            HeartbeatRequest,
+            scopes=(Scope.SESSIONS_OPERATE,),
+            role=MemberRole.ADMIN,
+            workspace_param="workspace_id",
+            errors=(Conflict, NotAuthorized, WorkspaceNotFound),
+        )
+    ]

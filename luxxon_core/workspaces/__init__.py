@@ -1,0 +1,1 @@
+"""Tenants: what they are called, what they cover and whether they are available."""
