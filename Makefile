@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench screenshots lock contracts clean
+.PHONY: help demo test check format bench screenshots lock schema contracts clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ bench: $(READY)  ## Measure figures against limits taken in the same run
 
 screenshots: $(READY)  ## Draw the pictures in screenshots/ from the running console
 	$(BIN)/python screenshots/make.py
+
+schema: $(READY)  ## Write migrations/head.sql anew after a migration
+	$(BIN)/python -m luxxon_core.adapters.postgres.schema
 
 contracts:  ## Build the contract artifacts (needs Node.js)
 	$(PYTHON) contracts/build.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,16 @@ Examples:
   luxxon demo --headless --json     the same for scripts
   luxxon serve                      the marketplace without a console
 """
+
+
+class Degrees(click.FloatRange):
+    """A coordinate; NaN, which compares false with every bound, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number of degrees.", param, ctx)
+        return number
 
 
 @click.group(
@@ -45,8 +56,8 @@ def cli(context: click.Context, log_level: str) -> None:
 )
 @click.option("--save-frame", type=click.Path(path_type=Path, dir_okay=False), help="Write a JPEG there.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep all data there.")
-@click.option("--lat", type=click.FloatRange(-90, 90), default=50.8466, show_default=True)
-@click.option("--lng", type=click.FloatRange(-180, 180), default=4.3528, show_default=True)
+@click.option("--lat", type=Degrees(-90, 90), default=50.8466, show_default=True)
+@click.option("--lng", type=Degrees(-180, 180), default=4.3528, show_default=True)
 @click.pass_obj
 def demo(
     log_level: str,
@@ -62,9 +73,10 @@ def demo(
     """Ask for a place, watch a camera there, and see the money move: all on this machine."""
     headless = headless or as_json or not (sys.stdin.isatty() and sys.stdout.isatty())
     _logging(log_level if headless else "critical")
-    from luxxon_core.demo import Options, run
+    from luxxon_core.demo.play import Options, run
+    from luxxon_core.kernel.geo import Point
 
-    _run(run(Options(headless, as_json, seconds, source, save_frame, data_dir, lat, lng)))
+    _run(run(Options(headless, as_json, seconds, source, save_frame, data_dir, Point(lat, lng))))
 
 
 @cli.command()
@@ -78,7 +90,8 @@ def serve(log_level: str, host: str | None, port: int | None, data_dir: Path | N
     from luxxon_core.server import serve as run
     from luxxon_core.settings import load
 
-    _run(run(load(host=host, port=port, data_dir=data_dir)))
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    _run(run(load(**{name: value for name, value in given.items() if value is not None})))
 
 
 @cli.command()

@@ -1,7 +1,14 @@
-"""Which schema a database has, and how it gets to the one this code needs (Alembic)."""
+"""Which schema a database has, and how it gets to the one this code needs.
+
+Alembic owns the history. An empty database gets ``migrations/head.sql``, the same statements written down, and
+one that is up to date is left alone: neither pays for importing Alembic and SQLAlchemy. A test holds the file
+against the migrations; ``python -m luxxon_core.adapters.postgres.schema`` writes it anew.
+"""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,57 +20,45 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD_SQL = MIGRATIONS / "head.sql"
+_REVISION = "-- revision: "
 
 
 @cache
-def _config() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
 def head() -> str:
-    """The revision that this code needs."""
-    from alembic.script import ScriptDirectory
-
-    found = ScriptDirectory.from_config(_config()).get_current_head()
-    assert found is not None
-    return found
+    """The revision that this code needs: the first line of ``head.sql``."""
+    with HEAD_SQL.open(encoding="utf-8") as file:
+        return file.readline().removeprefix(_REVISION).strip()
 
 
 async def upgrade(dsn: str) -> None:
     """Bring the database to :func:`head`.
 
     Raises:
-        StartError: its schema is newer than this code knows, or a migration failed.
+        StartError: unreachable, its schema is newer than this code knows, or a migration failed.
     """
-    await _run(dsn, _upgrade)
+    import asyncpg
 
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current == head():
-        return
-    if current is not None:
+    try:
+        connection = await asyncpg.connect(dsn)
         try:
-            ScriptDirectory.from_config(_config()).get_revision(current)
-        except CommandError as error:
-            raise StartError(
-                message=f"the database has schema {current}, newer than this version of luxxon knows ({head()})"
-            ) from error
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+            known = await connection.fetchval("select to_regclass('alembic_version') is not null")
+            current = await connection.fetchval("select version_num from alembic_version") if known else None
+            if current == head():
+                return
+            if current is None:
+                async with connection.transaction():
+                    await connection.execute(HEAD_SQL.read_text(encoding="utf-8"))
+                return
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, OSError) as error:
+        raise StartError(message=f"cannot prepare the database: {error}") from error
+    await run(dsn, lambda opened: _upgrade(opened, str(current)))
 
 
-async def _run(dsn: str, work: object) -> None:
+async def run(dsn: str, work: Callable[[Connection], None]) -> None:
+    """Call ``work`` with a SQLAlchemy connection, in one transaction."""
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
@@ -71,8 +66,51 @@ async def _run(dsn: str, work: object) -> None:
     engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(work)  # type: ignore[arg-type]
+            await connection.run_sync(work)
     except (SQLAlchemyError, OSError) as error:
         raise StartError(message=f"cannot prepare the database: {type(error).__name__}") from error
     finally:
         await engine.dispose()
+
+
+def config(connection: Connection | None = None, output: io.StringIO | None = None) -> Config:
+    """Alembic's configuration for our migrations, on a connection or into a text."""
+    from alembic.config import Config
+
+    made = Config(output_buffer=output)
+    made.set_main_option("script_location", str(MIGRATIONS))
+    if connection is not None:
+        made.attributes["connection"] = connection
+    return made
+
+
+def _upgrade(connection: Connection, current: str) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    configured = config(connection)
+    try:
+        ScriptDirectory.from_config(configured).get_revision(current)
+    except CommandError as error:
+        raise StartError(
+            message=f"the database has schema {current}, newer than this version of luxxon knows ({head()})"
+        ) from error
+    command.upgrade(configured, "head")
+
+
+def written() -> str:
+    """All migrations as one script for an empty database, as ``head.sql`` holds it."""
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    output = io.StringIO()
+    configured = config(output=output)
+    revision = ScriptDirectory.from_config(configured).get_current_head()
+    command.upgrade(configured, "head", sql=True)
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    return f"{_REVISION}{revision}\n" + "\n".join(lines).strip() + "\n"
+
+
+if __name__ == "__main__":
+    HEAD_SQL.write_text(written(), encoding="utf-8")

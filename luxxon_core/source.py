@@ -1,0 +1,451 @@
+"""Camera sources: what a plugin implements and what the core may ask of it.
+
+A plugin registers source types (``luxxon_core.plugins``); a source type discovers and opens devices; an open
+source offers media and has the capabilities whose Protocol it implements. Terms are ONVIF's for PTZ and media
+profiles, MAVLink's for vehicles. The last part is what most sources need to bring frames from a thread to the
+event loop: :class:`FrameMailbox`, :class:`PacketMailbox`, :func:`pump`, :class:`HealthMeter`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from luxxon_core.kernel.errors import LuxxonError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+API_VERSION = 1
+"""Version of this interface. A plugin of another version is left out and reported."""
+
+VIDEO_CLOCK = Fraction(1, 90_000)
+"""RTP clock of video (RFC 3551 §5): the default time base of an encoded packet."""
+
+RAW = "raw"
+"""Codec of a media profile that offers decoded frames only."""
+
+
+class SourceError(LuxxonError):
+    code, status, default_message = "SOURCE_ERROR", 502, "The camera source failed"
+
+
+class SourceNotReady(SourceError):
+    """The device exists but cannot deliver now (busy, booting, unplugged for a moment): try again later."""
+
+    code, status, default_message = "SOURCE_NOT_READY", 503, "The camera is not ready"
+
+
+class SourceAuthError(SourceError):
+    """The device refused the credentials of the configuration."""
+
+    code, default_message = "SOURCE_AUTH", "The camera refused the credentials"
+
+
+class SourceConfigError(SourceError):
+    """The configuration cannot work as it stands: wrong path, unknown device, invalid field."""
+
+    code, status, default_message = "SOURCE_CONFIG", 400, "The camera is configured wrongly"
+
+
+class SourceConfig(BaseModel):
+    """Base of a configuration. Secrets are ``pydantic.SecretStr``; the console builds its form of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec_field: ClassVar[str | None] = None
+    """Field that the part after the colon of ``key:value`` fills, as in ``file:clip.mp4``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInformation:
+    """ONVIF GetDeviceInformation; empty where unknown."""
+
+    manufacturer: str = ""
+    model: str = ""
+    firmware_version: str = ""
+    serial_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredDevice:
+    key: str
+    """Stable over restarts where the platform allows, unique within its source type."""
+    title: str
+    config: BaseModel
+    """Opens this device, perhaps after the user has filled in credentials."""
+    device_information: DeviceInformation = DeviceInformation()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaProfile:
+    token: str
+    codec: str
+    """``h264``, ``vp8`` or another codec of :meth:`Source.packets`; ``raw`` where there are only frames."""
+    width: int
+    height: int
+    frame_rate: float
+
+    @property
+    def encoded(self) -> bool:
+        return self.codec != RAW
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPacket:
+    """One access unit. H.264 as an Annex B byte stream, SPS and PPS in front of every IDR picture."""
+
+    codec: str
+    pts: int
+    """Presentation time in ``time_base``, strictly increasing: no reordered (B) pictures."""
+    keyframe: bool
+    data: bytes = field(repr=False)
+    time_base: Fraction = VIDEO_CLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPacket:
+    codec: str
+    pts: int
+    data: bytes = field(repr=False)
+    time_base: Fraction = Fraction(1, 48_000)
+
+
+class HealthState(StrEnum):
+    STARTING, OK, FAILED, CLOSED = "STARTING", "OK", "FAILED", "CLOSED"
+    STALLED = "STALLED"
+    """Open and asked for media, but nothing has come for two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    state: HealthState
+    fps: float = 0.0
+    last_frame_age: float | None = None
+    """Seconds; None before the first frame."""
+    reconnects: int = 0
+    last_error: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What works, but not as well as it could, and why."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An open camera. Several iterators may be open at once (preview, publishing); each is closed alone.
+
+    A consumer that is slower than the camera misses frames; nothing queues without bound.
+    """
+
+    @property
+    def device_information(self) -> DeviceInformation: ...
+
+    def media_profiles(self) -> Sequence[MediaProfile]:
+        """At least one, best first."""
+        ...
+
+    def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
+        """Access units of an encoded profile from a key frame on, at the camera's pace.
+
+        Raises:
+            SourceConfigError: the profile is raw or not of this source.
+            SourceNotReady: the camera went away and did not come back.
+        """
+        ...
+
+    def frames(
+        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
+    ) -> AsyncGenerator[VideoFrame, None]:
+        """Decoded frames, ``pts`` increasing, at most ``max_width`` pixels wide and ``max_fps`` a second."""
+        ...
+
+    def health(self) -> Health: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class SourceType(Protocol[ConfigT]):
+    """A kind of camera. Registered as an instance by the hook ``luxxon_register_sources``."""
+
+    @property
+    def key(self) -> str:
+        """Lower-case letters, digits and hyphens, unique among all plugins."""
+        ...
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def api_version(self) -> int:
+        """The :data:`API_VERSION` that the plugin was written for."""
+        ...
+
+    @property
+    def Config(self) -> type[ConfigT]: ...  # noqa: N802 - a model class
+
+    def discover(self, timeout: float) -> AsyncGenerator[DiscoveredDevice, None]:
+        """Devices found within ``timeout`` seconds, as they are found."""
+        ...
+
+    async def open(self, config: ConfigT) -> Source:
+        """Open a device; the caller closes it by ``async with``.
+
+        Raises:
+            SourceNotReady: try again later.
+            SourceAuthError: the credentials are wrong.
+            SourceConfigError: the configuration cannot work.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PtzVector:
+    """ONVIF generic spaces: pan and tilt in -1..1; zoom in 0..1 as a position, in -1..1 as a velocity."""
+
+    pan: float = 0.0
+    tilt: float = 0.0
+    zoom: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PtzStatus:
+    position: PtzVector | None
+    moving: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PtzPreset:
+    token: str
+    name: str
+
+
+@runtime_checkable
+class PtzControl(Protocol):
+    """ONVIF PTZ service. A continuous move always ends by itself: a lost console stops the camera."""
+
+    async def continuous_move(self, velocity: PtzVector, timeout: float) -> None: ...
+    async def relative_move(self, translation: PtzVector) -> None: ...
+    async def absolute_move(self, position: PtzVector) -> None: ...
+    async def stop(self) -> None: ...
+    async def get_status(self) -> PtzStatus: ...
+    async def get_presets(self) -> Sequence[PtzPreset]: ...
+    async def set_preset(self, name: str, token: str | None = None) -> str: ...
+    async def goto_preset(self, token: str) -> None: ...
+    async def goto_home(self) -> None: ...
+
+
+class GimbalFrame(StrEnum):
+    """Frame of the yaw angle (MAVLink GIMBAL_MANAGER_FLAGS)."""
+
+    VEHICLE, EARTH = "VEHICLE", "EARTH"
+
+
+@runtime_checkable
+class GimbalControl(Protocol):
+    async def set_pitch_yaw(self, pitch: float, yaw: float, frame: GimbalFrame) -> None:
+        """Angles in degrees; negative pitch looks down."""
+        ...
+
+
+class ZoomKind(StrEnum):
+    """MAVLink CAMERA_ZOOM_TYPE."""
+
+    STEP, CONTINUOUS, RANGE, FOCAL_LENGTH = "STEP", "CONTINUOUS", "RANGE", "FOCAL_LENGTH"
+
+
+@runtime_checkable
+class ZoomControl(Protocol):
+    async def set_zoom(self, kind: ZoomKind, value: float) -> None: ...
+
+
+class FixType(IntEnum):
+    """MAVLink GPS_FIX_TYPE."""
+
+    NO_GPS, NO_FIX, FIX_2D, FIX_3D, DGPS, RTK_FLOAT, RTK_FIXED, STATIC = range(8)
+
+
+@dataclass(frozen=True, slots=True)
+class GeoPose:
+    """Where the camera is: WGS84 degrees, metres above mean sea level, degrees clockwise from true north."""
+
+    latitude: float
+    longitude: float
+    captured_at: datetime
+    horizontal_accuracy: float
+    """Metres, one standard deviation."""
+    fix_type: FixType = FixType.FIX_3D
+    altitude: float | None = None
+    heading: float | None = None
+
+
+@runtime_checkable
+class PoseSource(Protocol):
+    def poses(self) -> AsyncGenerator[GeoPose, None]: ...
+
+
+@runtime_checkable
+class AudioSource(Protocol):
+    def audio_packets(self) -> AsyncGenerator[AudioPacket, None]: ...
+
+
+@runtime_checkable
+class SynchronizationPoint(Protocol):
+    """ONVIF Media SetSynchronizationPoint: the encoder can be asked for a key frame."""
+
+    async def set_synchronization_point(self, profile: MediaProfile) -> None: ...
+
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Hands items from a thread to one reader on the loop that made it; bounded, never blocks the thread."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._items: deque[T] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> None:
+        with self._lock:
+            idle = not self._items
+            self._admit(item)
+            wake = idle and bool(self._items)
+        if wake:
+            self._signal()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more items: the reader gets what is left, then the error or the end."""
+        with self._lock:
+            self._closed, self._error = True, error
+        self._signal()
+
+    def _signal(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _admit(self, item: T) -> None:
+        raise NotImplementedError
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            self._wake.clear()
+            with self._lock:
+                if self._items:
+                    return self._items.popleft()
+                closed, error = self._closed, self._error
+            if closed:
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            await self._wake.wait()
+
+
+class FrameMailbox(Mailbox[T]):
+    """Holds the newest item only."""
+
+    def _admit(self, item: T) -> None:
+        self.dropped += len(self._items)
+        self._items.clear()
+        self._items.append(item)
+
+
+class PacketMailbox(Mailbox[EncodedPacket]):
+    """Starts at a key frame and, when the reader falls ``limit`` packets behind, goes on at the next one."""
+
+    def __init__(self, limit: int = 60) -> None:
+        super().__init__()
+        self._limit = limit
+        self._wait_for_keyframe = True
+
+    def _admit(self, item: EncodedPacket) -> None:
+        if len(self._items) >= self._limit:
+            self.dropped += len(self._items)
+            self._items.clear()
+            self._wait_for_keyframe = True
+        if self._wait_for_keyframe and not item.keyframe:
+            self.dropped += 1
+            return
+        self._wait_for_keyframe = False
+        self._items.append(item)
+
+
+async def pump(
+    work: Callable[[Mailbox[T], threading.Event], None], mailbox: Mailbox[T]
+) -> AsyncGenerator[T, None]:
+    """Run blocking ``work(mailbox, stop)`` in a thread of its own and yield what it puts.
+
+    Closing the generator sets ``stop`` and waits for the thread, so ``work`` may own what must not be closed
+    under its feet (a demuxer, a device). An exception of ``work`` is raised to the reader.
+    """
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            work(mailbox, stop)
+        except Exception as error:  # noqa: BLE001 - handed to the reader
+            mailbox.close(error)
+        else:
+            mailbox.close()
+
+    thread = threading.Thread(target=run, name="luxxon-source", daemon=True)
+    thread.start()
+    try:
+        async for item in mailbox:
+            yield item
+    finally:
+        stop.set()
+        await asyncio.to_thread(thread.join, 5.0)
+
+
+class HealthMeter:
+    """Counts frames as they come and answers :meth:`Source.health`. Safe from any thread."""
+
+    def __init__(self, warnings: tuple[str, ...] = (), stall_seconds: float = 2.0) -> None:
+        self.reconnects = 0
+        self.last_error: str | None = None
+        self.closed = self.failed = False
+        self._warnings = warnings
+        self._stall = stall_seconds
+        self._ticks: deque[float] = deque(maxlen=120)
+
+    def tick(self) -> None:
+        self.failed = False
+        self._ticks.append(time.monotonic())
+
+    def health(self) -> Health:
+        now, ticks = time.monotonic(), list(self._ticks)
+        age = now - ticks[-1] if ticks else None
+        recent = [tick for tick in ticks if now - tick <= self._stall]
+        fps = (len(recent) - 1) / span if len(recent) > 1 and (span := recent[-1] - recent[0]) > 0 else 0.0
+        if self.closed:
+            state = HealthState.CLOSED
+        elif self.failed:
+            state = HealthState.FAILED
+        elif age is None:
+            state = HealthState.STARTING
+        else:
+            state = HealthState.OK if age <= self._stall else HealthState.STALLED
+        return Health(state, fps, age, self.reconnects, self.last_error, self._warnings)
