@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from luxxon_core.access.usecases import Access
     from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
-    from luxxon_core.adapters.chain.embedded import EmbeddedChain
+    from luxxon_core.adapters.chain.embedded_process import ChainProcess
     from luxxon_core.adapters.chain.rpc import RpcChain
     from luxxon_core.dispatch.usecases import Dispatch
     from luxxon_core.sessions.usecases import SessionCases
@@ -46,7 +47,7 @@ class Parts:
 
     database: Database
     edge: AiortcEdge
-    chain: EmbeddedChain
+    chain: ChainProcess
     rpc: RpcChain
 
 
@@ -93,26 +94,14 @@ async def deployed(settings: Settings, public_url: str, clock: Clock) -> AsyncIt
 
 
 async def _start(stack: AsyncExitStack, settings: Settings, public_url: str, clock: Clock) -> Parts:
-    """The database and the chain take longest and are started side by side."""
-    from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
-
+    """Database and chain are processes of their own and start side by side with our own imports."""
     stack.enter_context(locked(settings.data_dir))
-    database, chain = await asyncio.gather(
-        _database(stack, settings), _chain(stack, settings), return_exceptions=True
-    )
-    for started in (database, chain):
-        if isinstance(started, BaseException):
-            raise started
-    assert isinstance(database, Database)
-    assert not isinstance(chain, BaseException)
-    rpc = await _rpc(chain)
-    stack.push_async_callback(rpc.close)
-    edge = AiortcEdge(
-        public_url=public_url, clock=clock, udp_host=settings.udp_host, udp_port=settings.udp_port
-    )
-    await edge.start()
-    stack.push_async_callback(edge.close)
-    return Parts(database, edge, chain, rpc)
+    chain = asyncio.create_task(_chain(stack, settings))
+    database = asyncio.create_task(_database(stack, settings))
+    edge = asyncio.create_task(_edge(stack, settings, public_url, clock))
+    # all of them, even when one fails: what has started must be on the stack before it unwinds
+    await asyncio.wait({chain, database, edge})
+    return Parts(database.result(), edge.result(), *chain.result())
 
 
 async def _database(stack: AsyncExitStack, settings: Settings) -> Database:
@@ -128,15 +117,27 @@ async def _database(stack: AsyncExitStack, settings: Settings) -> Database:
     return database
 
 
-async def _chain(stack: AsyncExitStack, settings: Settings) -> EmbeddedChain:
-    from luxxon_core.adapters.chain.embedded import EmbeddedChain
+async def _chain(stack: AsyncExitStack, settings: Settings) -> tuple[ChainProcess, RpcChain]:
+    from luxxon_core.adapters.chain.embedded_process import ChainProcess
 
-    chain = await EmbeddedChain.start(settings.data_dir / "chain", settings.rpc_port)
+    chain = await ChainProcess.start(settings.data_dir / "chain", settings.rpc_port)
     stack.push_async_callback(chain.close)
-    return chain
+    rpc = _rpc(chain)
+    stack.push_async_callback(rpc.close)
+    return chain, rpc
 
 
-async def _rpc(chain: EmbeddedChain) -> RpcChain:
+async def _edge(stack: AsyncExitStack, settings: Settings, public_url: str, clock: Clock) -> AiortcEdge:
+    module = await asyncio.to_thread(import_module, "luxxon_core.adapters.aiortc_edge.edge")
+    edge: AiortcEdge = module.AiortcEdge(
+        public_url=public_url, clock=clock, udp_host=settings.udp_host, udp_port=settings.udp_port
+    )
+    await edge.start()
+    stack.push_async_callback(edge.close)
+    return edge
+
+
+def _rpc(chain: ChainProcess) -> RpcChain:
     from luxxon_core.adapters.chain.rpc import RpcChain
 
     return RpcChain(
@@ -219,6 +220,7 @@ def _config(settings: Settings, parts: Parts) -> Config:
 
 
 def _work(workers: Workers, cases: Cases, parts: Parts) -> None:
+    workers.once("chain client", parts.rpc.connect)
     workers.follow("media events", parts.edge.events, cases.sessions.on_media)
     workers.every("session sweep", SWEEP_SECONDS, cases.sessions.sweep)
     workers.every("teardown sweep", STALE_SECONDS, cases.sessions.sweep_torn_down)

@@ -133,6 +133,13 @@ def _logging(level: str) -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # plain tracebacks: the pretty ones print local variables, and some of those are secrets
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ],
     )
     logging.basicConfig(level=logging.CRITICAL if level == "critical" else logging.ERROR, stream=sys.stderr)
 

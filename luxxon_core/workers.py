@@ -40,6 +40,14 @@ class Workers:
         """Call ``work(item, now)`` for each item, in order; an item that fails is tried until it passes."""
         self._tasks.append(asyncio.create_task(self._follow(name, source, work), name=name))
 
+    def once(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Call ``work()`` in the background, for instance to have ready what a request would wait for."""
+
+        async def call() -> None:
+            await work()
+
+        self._tasks.append(asyncio.create_task(call(), name=name))
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()

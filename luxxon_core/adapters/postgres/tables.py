@@ -197,5 +197,12 @@ settlement = Table(
     CheckConstraint("state in ('PENDING', 'SUBMITTED', 'CONFIRMED')", name="state"),
     CheckConstraint("to_amount_uusdc + fee_amount_uusdc = rate_uusdc * chargeable_seconds", name="amount"),
     CheckConstraint("state <> 'SUBMITTED' or tx_hash is not null", name="submitted"),
+    Index(
+        "settlement_signer_nonce_key",
+        "signer",
+        "nonce",
+        unique=True,
+        postgresql_where=text("state = 'SUBMITTED'"),
+    ),
     Index("settlement_due_idx", "next_attempt_at", postgresql_where=text("state <> 'CONFIRMED'")),
 )

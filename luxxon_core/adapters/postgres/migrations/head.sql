@@ -180,6 +180,8 @@ COMMENT ON COLUMN settlement.raw_tx IS 'signed transaction, stored before it is 
 
 CREATE INDEX settlement_due_idx ON settlement (next_attempt_at) WHERE state <> 'CONFIRMED';
 
+CREATE UNIQUE INDEX settlement_signer_nonce_key ON settlement (signer, nonce) WHERE state = 'SUBMITTED';
+
 create extension if not exists cube;
 
 create extension if not exists earthdistance;

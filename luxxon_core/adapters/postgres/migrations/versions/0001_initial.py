@@ -233,6 +233,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state <> 'CONFIRMED'"),
     )
+    op.create_index(
+        "settlement_signer_nonce_key",
+        "settlement",
+        ["signer", "nonce"],
+        unique=True,
+        postgresql_where=sa.text("state = 'SUBMITTED'"),
+    )
     for statement in EARTHDISTANCE:
         op.execute(statement)
 
@@ -240,6 +247,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     for statement in drop(EARTHDISTANCE):
         op.execute(statement)
+    op.drop_index(
+        "settlement_signer_nonce_key",
+        table_name="settlement",
+        postgresql_where=sa.text("state = 'SUBMITTED'"),
+    )
     op.drop_index(
         "settlement_due_idx", table_name="settlement", postgresql_where=sa.text("state <> 'CONFIRMED'")
     )

@@ -1,0 +1,308 @@
+"""The chain behind any JSON-RPC endpoint, over web3.py's provider: embedded, anvil, Base Sepolia or Base.
+
+The provider brings the transport (connection reuse, retries); requests are put together here, because
+``AsyncWeb3``'s contract objects and middleware cost 8 ms of CPU a read where this costs 1, and because the
+provider hands over a node's error objects as they are, revert data included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import structlog
+
+from luxxon_core.adapters.chain.reverts import refusal
+from luxxon_core.adapters.chain.signer import DynamicFeeTransaction, Signer
+from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
+from luxxon_core.settlement.domain import Payload, session_key
+from luxxon_core.settlement.ports import InsufficientGasFunds, NonceUsed, Receipt, SignedSettlement
+from luxxon_core.wallet.ports import PoolBalance
+
+if TYPE_CHECKING:
+    from web3 import AsyncHTTPProvider
+
+TIMEOUT_S = 10
+SETTLE = "settleFromPool(bytes32,address,address,uint256,uint256,uint256,uint256)"
+SETTLED = "Settled(bytes32,address,address,uint256,uint256,uint256,uint256)"
+KNOWN = ("already known", "known transaction", "already imported")
+NONCE_TOO_LOW = ("nonce too low", "nonce is too low")
+EXECUTION_REVERTED = 3
+
+_log = structlog.get_logger(__name__)
+
+
+class NodeError(ExternalError):
+    """A node's JSON-RPC error; ``data`` is what it gave beside the message."""
+
+    def __init__(self, code: int, message: str, data: object) -> None:
+        super().__init__("chain:node", f"The chain's node answers: {message}")
+        self.said, self.data = message.lower(), data
+        self.reverted = code == EXECUTION_REVERTED or "revert" in self.said
+
+
+class RpcChain:
+    """Implements :class:`~luxxon_core.wallet.ports.Chain` and
+    :class:`~luxxon_core.settlement.ports.SettlementChain`.
+
+    Errors of the transport name its kind only: the URL may hold a provider's key.
+
+    Args:
+        rpc_url: an HTTP JSON-RPC endpoint.
+        settlement_address: the settlement contract.
+        usdc_address: the token of its pools.
+        signer: the relayer's account; None reads only.
+        chain_id: what the endpoint answers to eth_chainId; signed into every transaction.
+    """
+
+    def __init__(
+        self,
+        rpc_url: str,
+        settlement_address: str,
+        usdc_address: str,
+        signer: Signer | None = None,
+        *,
+        chain_id: int,
+    ) -> None:
+        self._rpc_url = rpc_url
+        self._provider: AsyncHTTPProvider | None = None
+        self._connecting = asyncio.Lock()
+        self._chain_id = chain_id
+        self._signer = signer
+        self._settlement = checksum(settlement_address)
+        self._usdc = checksum(usdc_address)
+
+    async def close(self) -> None:
+        if self._provider is not None:
+            await self._provider.disconnect()
+
+    async def connect(self) -> AsyncHTTPProvider:
+        """The provider, made at first use; calling it early keeps web3's import out of the first request."""
+        async with self._connecting:
+            if self._provider is None:
+                await asyncio.to_thread(import_module, "web3")
+                self._provider = self._make_provider()
+        return self._provider
+
+    def _make_provider(self) -> AsyncHTTPProvider:
+        from aiohttp import ClientError, ClientTimeout
+        from web3 import AsyncHTTPProvider
+        from web3.providers.rpc.utils import ExceptionRetryConfiguration
+
+        # below WARNING web3 logs the URL, which may hold a key
+        logging.getLogger("web3").setLevel(logging.WARNING)
+        return AsyncHTTPProvider(
+            self._rpc_url,
+            request_kwargs={"timeout": ClientTimeout(total=TIMEOUT_S)},
+            exception_retry_configuration=ExceptionRetryConfiguration(
+                errors=(ClientError,), retries=3, backoff_factor=0.1
+            ),
+        )
+
+    async def check(self) -> None:
+        """Make sure that this is the chain, the contract, the token and the relayer of the settings.
+
+        Raises:
+            StartError: it is not; the message says what differs.
+            ExternalError: the endpoint does not answer.
+        """
+        chain_id, code = await asyncio.gather(
+            self._rpc("eth_chainId"), self._rpc("eth_getCode", self._settlement, "latest")
+        )
+        if int(chain_id, 16) != self._chain_id:
+            raise StartError("chain:id", f"The chain's id is {int(chain_id, 16)}, not {self._chain_id}")
+        if code == "0x":
+            raise StartError("chain:settlement", f"There is no contract at {self._settlement}")
+        usdc, relayer = await asyncio.gather(
+            self._read(self._settlement, "usdc()"), self._read(self._settlement, "relayer()")
+        )
+        if usdc != int(self._usdc, 16):
+            raise StartError("chain:usdc", f"The contract's token is {usdc:#042x}, not {self._usdc}")
+        if self._signer is not None and relayer != int(self._signer.address, 16):
+            raise StartError("chain:relayer", f"The contract's relayer is {relayer:#042x}, not our key")
+
+    # ---------------------------------------------------------------- wallets
+
+    async def pool(self, wallet: str) -> PoolBalance:
+        amount, number = await asyncio.gather(
+            self._read(self._settlement, "deposits(address)", _word(wallet)), self._block_number()
+        )
+        return PoolBalance(amount, number)
+
+    async def usdc_balance(self, wallet: str) -> int:
+        return await self._read(self._usdc, "balanceOf(address)", _word(wallet))
+
+    async def eth_balance(self, wallet: str) -> int:
+        return int(await self._rpc("eth_getBalance", checksum(wallet), "latest"), 16)
+
+    # ---------------------------------------------------------------- relayer
+
+    @property
+    def signer(self) -> str:
+        return self._key.address
+
+    @property
+    def _key(self) -> Signer:
+        if self._signer is None:
+            raise StartError("chain:signer", "This chain was opened without a relayer's key")
+        return self._signer
+
+    async def settled(self, session_id: UUID) -> bool:
+        return bool(await self._read(self._settlement, "settled(bytes32)", session_key(session_id)))
+
+    async def find_settlement(self, session_id: UUID) -> Receipt | None:
+        topics = [_hex(_keccak(SETTLED.encode())), _hex(session_key(session_id))]
+        try:
+            logs = await self._rpc(
+                "eth_getLogs", {"address": self._settlement, "topics": topics, "fromBlock": "earliest"}
+            )
+        except NodeError as error:  # many providers limit the range of blocks
+            _log.warning("chain.log_query_refused", reason=error.message)
+            return None
+        return await self.receipt(logs[0]["transactionHash"]) if logs else None
+
+    async def account_nonce(self, account: str, *, pending: bool) -> int:
+        block = "pending" if pending else "latest"
+        return int(await self._rpc("eth_getTransactionCount", checksum(account), block), 16)
+
+    async def sign(self, payload: Payload, nonce: int) -> SignedSettlement:
+        key = self._key
+        call = _selector(SETTLE) + b"".join(
+            (
+                session_key(payload.session_id),
+                _word(payload.consumer_wallet),
+                _word(payload.operator_wallet),
+                payload.rate_uusdc.to_bytes(32, "big"),
+                payload.chargeable_seconds.to_bytes(32, "big"),
+                payload.to_amount_uusdc.to_bytes(32, "big"),
+                payload.fee_amount_uusdc.to_bytes(32, "big"),
+            )
+        )
+        try:
+            gas, block, tip = await asyncio.gather(
+                self._rpc(
+                    "eth_estimateGas", {"from": key.address, "to": self._settlement, "data": _hex(call)}
+                ),
+                self._rpc("eth_getBlockByNumber", "latest", False),
+                self._rpc("eth_maxPriorityFeePerGas"),
+            )
+        except NodeError as error:
+            if error.reverted:
+                raise refusal(error.data, error.said) from None
+            raise
+        transaction = DynamicFeeTransaction(
+            chain_id=self._chain_id,
+            nonce=nonce,
+            max_priority_fee_per_gas=int(tip, 16),
+            # stands five full blocks in a row, each 1/8 dearer than the one before
+            max_fee_per_gas=2 * int(block["baseFeePerGas"], 16) + int(tip, 16),
+            gas=int(gas, 16) * 5 // 4,
+            to=bytes.fromhex(self._settlement[2:]),
+            data=call,
+        )
+        raw = transaction.signed(await key.sign_digest(transaction.digest()))
+        return SignedSettlement(raw, _hex(_keccak(raw)), key.address, nonce)
+
+    async def broadcast(self, raw: bytes) -> None:
+        try:
+            await self._rpc("eth_sendRawTransaction", _hex(raw))
+        except NodeError as error:
+            if any(words in error.said for words in KNOWN):
+                return
+            if any(words in error.said for words in NONCE_TOO_LOW):
+                raise NonceUsed("settlement:nonce") from None
+            if "insufficient funds" in error.said:
+                raise InsufficientGasFunds("settlement:gas") from None
+            raise
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        found = await self._rpc("eth_getTransactionReceipt", tx_hash)
+        if found is None or found["blockNumber"] is None:
+            return None
+        number = int(found["blockNumber"], 16)
+        head, block = await asyncio.gather(
+            self._block_number(), self._rpc("eth_getBlockByNumber", hex(number), False)
+        )
+        if block is None or block["hash"] != found["blockHash"]:
+            return None  # its block has just been replaced
+        return Receipt(
+            tx_hash=tx_hash,
+            succeeded=found["status"] == "0x1",
+            block_number=number,
+            confirmations=max(1, head - number + 1),
+            timestamp=datetime.fromtimestamp(int(block["timestamp"], 16), UTC),
+        )
+
+    # ---------------------------------------------------------------- transport
+
+    async def _block_number(self) -> int:
+        return int(await self._rpc("eth_blockNumber"), 16)
+
+    async def _read(self, contract: str, function: str, argument: bytes = b"") -> int:
+        """Call a view function that returns one static value, as a number."""
+        call = {"to": contract, "data": _hex(_selector(function) + argument)}
+        answer = await self._rpc("eth_call", call, "latest")
+        if len(answer) != 2 + 64:
+            raise ExternalError("chain:answer", f"The chain answers {function} with {len(answer)} characters")
+        return int(answer, 16)
+
+    async def _rpc(self, method: str, *params: object) -> Any:
+        """The result of one request.
+
+        Raises:
+            NodeError: the node answered with an error.
+            ExternalError: it did not answer, or not in JSON-RPC.
+        """
+        provider = await self.connect()
+        from aiohttp import ClientError
+        from web3.types import RPCEndpoint
+
+        try:
+            response = await provider.make_request(RPCEndpoint(method), list(params))
+        except (ClientError, OSError, TimeoutError, ValueError) as error:
+            raise ExternalError(
+                "chain:rpc", f"The chain cannot be reached ({type(error).__name__})"
+            ) from None
+        failure: Any = response.get("error") if isinstance(response, dict) else {}
+        if isinstance(failure, str):
+            failure = {"message": failure}
+        if failure is not None:
+            code, message = failure.get("code", 0), str(failure.get("message", "no JSON-RPC answer"))
+            raise NodeError(code, message, failure.get("data"))
+        return response.get("result")
+
+
+def checksum(address: str) -> str:
+    """An address in EIP-55 form.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    from eth_utils.address import to_checksum_address
+
+    try:
+        return to_checksum_address(address)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput("wallet:address") from error
+
+
+def _word(address: str) -> bytes:
+    return bytes.fromhex(checksum(address)[2:]).rjust(32, b"\0")
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def _selector(signature: str) -> bytes:
+    return _keccak(signature.encode())[:4]
+
+
+def _keccak(data: bytes) -> bytes:
+    from eth_utils.crypto import keccak
+
+    return keccak(data)

@@ -1,0 +1,1 @@
+"""Prepaid pools: what a wallet has on the chain."""
