@@ -128,7 +128,7 @@ def _b64(data: bytes) -> str:
 
 
 def seal(principal: WalletPrincipal, now: datetime, secret: bytes) -> str:
-    """The ``lx_session`` value: payload and HMAC-SHA256, base64url without padding (clients split at ``=``)."""
+    """The ``lx_session`` value: payload and HMAC-SHA256, base64url unpadded (clients split at ``=``)."""
     payload = {
         "walletAddress": principal.wallet_address,
         "workspaceId": str(principal.workspace_id) if principal.workspace_id else None,

@@ -64,7 +64,7 @@ def locked(directory: Path) -> Iterator[Path]:
 def private_directory(root: Path, clear: Callable[[Path], object]) -> Iterator[Path]:
     """A new folder under ``root`` for this run alone, removed at its end.
 
-    Folders that killed runs left there go first, after ``clear(folder)`` has ended what may still run in them.
+    Folders that killed runs left there go first, once ``clear(folder)`` has ended what may still run there.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,9 @@ TERMINAL = frozenset({"ENDED", "EXPIRED", "CANCELLED"})
 class Luxxon:
     """A client of one server for one credential: an API key, or the cookie that login sets.
 
-    Every method raises a :class:`~luxxon_core.kernel.errors.LuxxonError` with ``code``, ``status``, ``message``
-    and ``detail``: the class of its code where the server refused, ``ConnectionFailed`` where none answered.
+    Every method raises a :class:`~luxxon_core.kernel.errors.LuxxonError` with ``code``, ``status``,
+    ``message`` and ``detail``: of the code's class where the server refused, ``ConnectionFailed`` where
+    nothing answered.
     """
 
     def __init__(

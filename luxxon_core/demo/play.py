@@ -48,7 +48,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.05
 LIVE_WITHIN_SECONDS = 20.0
 SETTLED_WITHIN_SECONDS = 8.0
-SPARE_SECONDS = 60
+SPARE_SECONDS = 15
 """How much longer than asked the session could run: the meter's own limit is not what ends a demo."""
 STOPPED = 130
 
@@ -185,7 +185,14 @@ class Demo:
         session = await consumer.api.sessions.create(lat=at.lat, lng=at.lng, max_duration_seconds=seconds)
         await consumer.api.sessions.dispatch(session.id)
         self.report.timings.assign_ms = round((time.monotonic() - asked) * 1000)
+        self._say("ASSIGNED")
         return session.id
+
+    def _say(self, state: str) -> None:
+        """Progress for who watches a headless run, beside the report on standard output."""
+        if self.options.headless:
+            sys.stderr.write(f"luxxon: {state}\n")
+            sys.stderr.flush()
 
     async def _drive(self, consumer: Party, operator: Operator, session_id: str) -> None:
         """Wait for LIVE, let it run, take a frame, end it, wait for the money."""
@@ -195,10 +202,12 @@ class Demo:
             self.report.timings.first_frame_ms = milliseconds(
                 live.started_at - Timestamp.of(operator.posted_at)
             )
+        self._say("LIVE")
         await self._run_length(consumer, session_id, live)
         self.report.frame = await self._take_frame(consumer, session_id)
         with contextlib.suppress(InvalidState):  # ended in the console
             await consumer.api.sessions.end(session_id)
+        self._say("ENDED")
         await self._settle(consumer, session_id)
 
     async def _live(self, consumer: Party, session_id: str) -> Receipt:

@@ -17,7 +17,6 @@ import msgspec
 from luxxon_core.http.principal import MemberRole, Principal, Scope
 from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthorized, NotFound
 
-
 Body_co = TypeVar("Body_co", covariant=True)
 
 

@@ -40,7 +40,7 @@ def lost_ms(windows: Iterable[Window], started_at: datetime, ended_at: datetime)
     clipped = sorted((max(w.opened_at, started_at), min(w.closed_at or ended_at, ended_at)) for w in windows)
     lost, reached = timedelta(), started_at
     for opened_at, closed_at in clipped:
-        if closed_at > reached:
+        if closed_at > max(opened_at, reached):  # a window past the end is clipped to less than nothing
             lost += closed_at - max(opened_at, reached)
             reached = closed_at
     return milliseconds(lost)

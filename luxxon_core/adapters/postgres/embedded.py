@@ -64,10 +64,11 @@ class EmbeddedPostgres:
             StartError: no binaries for this platform, a directory that cannot be used, or a server
                 that does not come up (its log names the reason).
         """
-        return await asyncio.to_thread(cls._start, directory.resolve(), durable)
+        return await asyncio.to_thread(cls._start, directory, durable)
 
     @classmethod
     def _start(cls, directory: Path, durable: bool) -> EmbeddedPostgres:
+        directory = directory.resolve()
         binaries, identity = _binaries(), _identity()
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -249,7 +250,7 @@ def _socket_dir(directory: Path, identity: _Identity) -> tuple[Path, bool]:
 
 def _keep(command: list[str], identity: _Identity, output: IO[bytes]) -> subprocess.Popen[bytes]:
     program = Path(__file__).with_name("keeper.py")
-    keeper = subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603
         [sys.executable, "-I", "-S", str(program), str(identity.uid), str(identity.gid), "--", *command],
         stdin=subprocess.PIPE,
         stdout=output,
@@ -257,4 +258,3 @@ def _keep(command: list[str], identity: _Identity, output: IO[bytes]) -> subproc
         cwd="/",
         start_new_session=True,
     )
-    return keeper

@@ -21,9 +21,9 @@ def main(uid: int, gid: int, command: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C of the terminal is the owner's to handle
     identity: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": []} if uid != os.getuid() else {}
-    server: subprocess.Popen[bytes] = subprocess.Popen(
+    server: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, start_new_session=True, **identity
-    )  # noqa: S603
+    )
     threading.Thread(target=lambda: (server.wait(), os._exit(server.returncode or 0)), daemon=True).start()
     while os.read(0, 1):
         pass

@@ -1,8 +1,8 @@
 """Which schema a database has, and how it gets to the one this code needs.
 
-Alembic owns the history. An empty database gets ``migrations/head.sql``, the same statements written down, and
-one that is up to date is left alone: neither pays for importing Alembic and SQLAlchemy. A test holds the file
-against the migrations; ``python -m luxxon_core.adapters.postgres.schema`` writes it anew.
+Alembic owns the history. An empty database gets ``migrations/head.sql``, the same statements written down,
+and one that is up to date is left alone: neither pays for importing Alembic and SQLAlchemy. A test holds the
+file against the migrations; ``python -m luxxon_core.adapters.postgres.schema`` writes it anew.
 """
 
 from __future__ import annotations

@@ -1,0 +1,353 @@
+"""The operator's side of a session: be online, send heartbeats, take assignments, publish, let go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import structlog
+
+from luxxon_core.kernel.clock import Clock, utc_now
+from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.source import FixType, GeoPose, PoseSource, Source
+
+if TYPE_CHECKING:
+    import httpx
+
+    from luxxon_core.operator.publisher import PublishEnd, Publisher, PublishStatus
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+"""Cadence of heartbeats; the marketplace calls a workspace stale after 25 s (api-contract §11.3)."""
+BACKOFF = (0.5, 5.0)
+MAX_SKEW = 86_400_000
+"""Milliseconds that a heartbeat's sequence may run ahead of the clock."""
+T = TypeVar("T")
+OPEN_STATES = ("ASSIGNED", "LIVE")
+
+
+class SessionLike(Protocol):
+    """What the agent reads of a session (api-contract §5.1)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def operator_workspace_id(self) -> str | None: ...
+
+
+class StartedLike(Protocol):
+    @property
+    def whip_url(self) -> str: ...
+
+
+class SessionsApi(Protocol):
+    async def list(self, workspace_id: str, /) -> Sequence[SessionLike]: ...
+    async def get(self, session_id: str, /) -> SessionLike: ...
+    async def start(self, session_id: str, /) -> StartedLike: ...
+
+
+class WorkspacesApi(Protocol):
+    async def update(
+        self,
+        workspace_id: str,
+        /,
+        *,
+        availability_state: str,
+        coverage_lat: float,
+        coverage_lng: float,
+        coverage_radius_meters: float,
+        device_kind: str | None,
+    ) -> object: ...
+
+    async def set_availability(self, workspace_id: str, availability_state: str, /) -> object: ...
+
+    async def heartbeat(
+        self,
+        workspace_id: str,
+        /,
+        *,
+        lat: float,
+        lng: float,
+        accuracy_meters: float,
+        sequence: int,
+        session_id: str | None,
+    ) -> object: ...
+
+
+class MarketplaceApi(Protocol):
+    """The part of :class:`luxxon_core.client.Luxxon` that an operator needs. It raises LuxxonError."""
+
+    @property
+    def sessions(self) -> SessionsApi: ...
+    @property
+    def workspaces(self) -> WorkspacesApi: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """WGS84 degrees, and metres within which they hold."""
+
+    lat: float
+    lng: float
+    accuracy_meters: float = 10.0
+
+
+class AgentState(StrEnum):
+    STARTING = "STARTING"
+    WAITING = "WAITING"
+    """Online, without an assignment."""
+    PUBLISHING = "PUBLISHING"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    state: AgentState
+    session_id: str | None
+    session_state: str | None
+    publish: PublishStatus
+    location: Location
+    heartbeats: int
+    sessions_served: int
+    last_error: str | None
+
+
+@dataclass
+class OperatorAgent:
+    """Offers one open source to the marketplace. The source is the caller's to open and close.
+
+    A source that is a PoseSource moves the location; otherwise it stays where it was given. The coverage
+    circle is drawn around the location of the start, or left as it is where no radius is given. ``approve``
+    may turn an assignment down: it is then left alone until it expires or is cancelled.
+    """
+
+    api: MarketplaceApi
+    source: Source
+    workspace_id: str
+    location: Location
+    coverage_radius_meters: float | None = 500.0
+    device_kind: str | None = None
+    approve: Callable[[SessionLike], Awaitable[bool]] | None = None
+    http: httpx.AsyncClient | None = None
+    clock: Clock = utc_now
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    poll_seconds: float = 0.5
+    _publisher: Publisher = field(init=False, repr=False)
+    _state: AgentState = field(default=AgentState.STARTING, init=False)
+    _session: SessionLike | None = field(default=None, init=False, repr=False)
+    _declined: set[str] = field(default_factory=set, init=False, repr=False)
+    _sequence: int = field(default=0, init=False, repr=False)
+    _skew: int = field(default=0, init=False, repr=False)
+    _heartbeats: int = field(default=0, init=False, repr=False)
+    _served: int = field(default=0, init=False, repr=False)
+    _last_error: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        from luxxon_core.operator.publisher import Publisher
+
+        self._publisher = Publisher(self.source, http=self.http)
+
+    @property
+    def status(self) -> AgentStatus:
+        publish = self._publisher.status
+        return AgentStatus(
+            state=self._state,
+            session_id=self._session.id if self._session else None,
+            session_state=self._session.state if self._session else None,
+            publish=publish,
+            location=self.location,
+            heartbeats=self._heartbeats,
+            sessions_served=self._served,
+            last_error=publish.last_error if self._session and publish.last_error else self._last_error,
+        )
+
+    async def run(self) -> None:
+        """Go online and serve one assignment after another until cancelled; then go offline.
+
+        Raises:
+            LuxxonError: the API refuses the credential (401, 403); nothing else ends it.
+        """
+        try:
+            await self._insisting(self._go_online)
+            self._state = AgentState.WAITING
+            await self._serve_all()
+        finally:
+            self._state = AgentState.STOPPED
+            await self._go_offline()
+
+    async def publish(self, whip_url: str) -> PublishEnd:
+        """Publish at a WHIP URL with reconnects; see :meth:`Publisher.publish`."""
+        return await self._publisher.publish(whip_url)
+
+    async def assignments(self) -> AsyncGenerator[SessionLike, None]:
+        """Open sessions of this workspace, oldest first; one that is still open at the next turn comes again.
+
+        The one place that knows how assignments are learnt of.
+        """
+        while True:
+            sessions = await self._insisting(lambda: self.api.sessions.list(self.workspace_id))
+            mine = [
+                session
+                for session in sessions
+                if session.operator_workspace_id == self.workspace_id
+                and session.state in OPEN_STATES
+                and session.id not in self._declined
+            ]
+            if mine:
+                yield mine[-1]  # the list is newest first
+            await asyncio.sleep(self.poll_seconds)
+
+    async def _serve_all(self) -> None:
+        beating = [asyncio.create_task(self._heartbeat_loop(), name="heartbeats")]
+        if isinstance(self.source, PoseSource):
+            beating.append(asyncio.create_task(self._follow(self.source), name="poses"))
+        serving = asyncio.create_task(self._serve_assignments(), name="assignments")
+        try:
+            done, _ = await asyncio.wait((serving, *beating), return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in (serving, *beating):
+                task.cancel()
+            await asyncio.gather(serving, *beating, return_exceptions=True)
+
+    async def _serve_assignments(self) -> None:
+        delay = BACKOFF[0]
+        async with aclosing(self.assignments()) as assignments:
+            async for session in assignments:
+                if self.approve is not None and not await self.approve(session):
+                    self._declined.add(session.id)
+                    continue
+                try:
+                    await self._serve(session)
+                    delay = BACKOFF[0]
+                except LuxxonError as error:
+                    if error.status == 401:
+                        raise
+                    # Cancelled meanwhile, or the edge or the source failed: the next poll tells.
+                    self._failed("agent.session_failed", error)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, BACKOFF[1])
+                finally:
+                    self._session, self._state = None, AgentState.WAITING
+
+    async def _serve(self, session: SessionLike) -> None:
+        """Start a session and publish until it is over."""
+        started = await self.api.sessions.start(session.id)
+        self._session, self._state = session, AgentState.PUBLISHING
+        log.info("agent.publishing", session=session.id)
+        publishing = asyncio.create_task(self.publish(started.whip_url), name="publish")
+        watching = asyncio.create_task(self._until_over(session.id), name="session-watch")
+        try:
+            await asyncio.wait((publishing, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Cancelling the publisher makes it delete its WHIP resource.
+            publishing.cancel()
+            watching.cancel()
+            await asyncio.gather(publishing, watching, return_exceptions=True)
+        for task in (publishing, watching):
+            if not task.cancelled():
+                task.result()
+        self._served += 1
+        log.info("agent.session_over", session=session.id)
+
+    async def _until_over(self, session_id: str) -> None:
+        while True:
+            await asyncio.sleep(self.poll_seconds)
+            session = await self._insisting(lambda: self.api.sessions.get(session_id))
+            self._session = session
+            if session.state not in OPEN_STATES:
+                return
+
+    async def _heartbeat_loop(self) -> None:
+        while True:
+            try:
+                await self._heartbeat()
+            except LuxxonError as error:
+                if error.status == 401:
+                    raise
+                if error.code == "CONFLICT":
+                    # Another agent, or this one before its clock was set back, used a higher number.
+                    self._skew = min(max(60_000, self._skew * 4), MAX_SKEW)
+                self._failed("agent.heartbeat_failed", error)
+            await asyncio.sleep(self.heartbeat_seconds)
+
+    async def _heartbeat(self) -> None:
+        session = self._session
+        now_ms = int(self.clock().timestamp() * 1000)
+        # Epoch milliseconds rise over restarts, too, with nothing to store.
+        self._sequence = max(self._sequence + 1, now_ms + self._skew)
+        await self.api.workspaces.heartbeat(
+            self.workspace_id,
+            lat=self.location.lat,
+            lng=self.location.lng,
+            accuracy_meters=self.location.accuracy_meters,
+            sequence=self._sequence,
+            session_id=session.id if session is not None and session.state == "LIVE" else None,
+        )
+        self._heartbeats += 1
+
+    async def _follow(self, source: PoseSource) -> None:
+        delay = BACKOFF[0]
+        while True:
+            try:
+                async with aclosing(source.poses()) as poses:
+                    async for pose in poses:
+                        delay = BACKOFF[0]
+                        self._moved(pose)
+            except LuxxonError as error:
+                self._failed("agent.pose_failed", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, BACKOFF[1])
+
+    def _moved(self, pose: GeoPose) -> None:
+        if pose.fix_type >= FixType.FIX_2D:
+            self.location = Location(pose.latitude, pose.longitude, pose.horizontal_accuracy)
+
+    async def _go_online(self) -> None:
+        workspaces = self.api.workspaces
+        if self.coverage_radius_meters is None:
+            await workspaces.set_availability(self.workspace_id, "ONLINE")
+            return
+        await workspaces.update(
+            self.workspace_id,
+            availability_state="ONLINE",
+            coverage_lat=self.location.lat,
+            coverage_lng=self.location.lng,
+            coverage_radius_meters=self.coverage_radius_meters,
+            device_kind=self.device_kind,
+        )
+
+    async def _go_offline(self) -> None:
+        try:
+            async with asyncio.timeout(5.0):
+                await self.api.workspaces.set_availability(self.workspace_id, "OFFLINE")
+        except (LuxxonError, TimeoutError) as error:
+            # Nothing more to be done: without heartbeats the workspace goes stale by itself.
+            log.warning("agent.offline_failed", reason=str(error))
+
+    async def _insisting(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it succeeds; what waiting cannot cure is raised."""
+        delay = BACKOFF[0]
+        while True:
+            try:
+                return await call()
+            except LuxxonError as error:
+                if error.status in (401, 403):
+                    raise
+                self._failed("agent.api_failed", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, BACKOFF[1])
+
+    def _failed(self, event: str, error: LuxxonError) -> None:
+        reason = str(error)
+        if reason != self._last_error:  # once, not at every attempt
+            log.warning(event, reason=reason)
+        self._last_error = reason

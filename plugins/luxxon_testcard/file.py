@@ -1,0 +1,121 @@
+"""Source type ``file``: a video file played in real time, as if a camera were showing it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import structlog
+from pydantic import Field
+
+from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox, pump
+from luxxon_core.source import (
+    API_VERSION,
+    RAW,
+    DeviceInformation,
+    DiscoveredDevice,
+    EncodedPacket,
+    Health,
+    MediaProfile,
+    SourceConfig,
+    SourceConfigError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from av import VideoFrame
+
+    from luxxon_testcard.clip import Clip
+
+log = structlog.get_logger(__name__)
+
+
+class FileConfig(SourceConfig):
+    spec_field: ClassVar[str | None] = "path"
+
+    path: Path = Field(title="File", description="Any video; H.264 without B-frames is sent as it is")
+    loop: bool = Field(default=True, title="Start again at the end")
+
+
+class FileType:
+    key = "file"
+    title = "Video file"
+    api_version = API_VERSION
+    Config = FileConfig
+
+    async def discover(self, timeout: float) -> AsyncGenerator[DiscoveredDevice, None]:
+        return
+        yield
+
+    async def open(self, config: FileConfig) -> FileSource:
+        from luxxon_testcard.clip import probe
+
+        clip = await asyncio.to_thread(probe, config.path.expanduser())
+        warnings: tuple[str, ...] = ()
+        if clip.encode_reason is not None:
+            warnings = (f"{clip.path.name} is decoded and encoded again: {clip.encode_reason}",)
+            log.warning("file.encoded_again", file=clip.path.name, reason=clip.encode_reason)
+        return FileSource(clip, config.loop, HealthMeter(warnings))
+
+
+@dataclass
+class FileSource:
+    """Every reader plays the clip from its start, in a thread of its own."""
+
+    clip: Clip
+    loop: bool
+    _meter: HealthMeter
+    device_information: DeviceInformation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.device_information = DeviceInformation(manufacturer="Luxxon", model=self.clip.path.name)
+
+    def media_profiles(self) -> list[MediaProfile]:
+        codec = RAW if self.clip.encode_reason else "h264"
+        return [MediaProfile("main", codec, self.clip.width, self.clip.height, self.clip.frame_rate)]
+
+    async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
+        from luxxon_testcard.clip import play_packets
+
+        self._check(profile)
+        if not profile.encoded:
+            raise SourceConfigError("source:raw", f"{self.clip.path.name}: {self.clip.encode_reason}")
+        mailbox = PacketMailbox(limit=round(2 * self.clip.frame_rate) + 1)
+        async with aclosing(pump(partial(play_packets, self.clip, self.loop), mailbox)) as packets:
+            async for packet in packets:
+                self._meter.tick()
+                yield packet
+
+    async def frames(
+        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
+    ) -> AsyncGenerator[VideoFrame, None]:
+        from luxxon_testcard.clip import play_frames
+
+        self._check(profile)
+        mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
+        play = partial(play_frames, self.clip, self.loop, max_width, max_fps)
+        async with aclosing(pump(play, mailbox)) as frames:
+            async for frame in frames:
+                self._meter.tick()
+                yield frame
+
+    def _check(self, profile: MediaProfile) -> None:
+        if profile not in self.media_profiles():
+            raise SourceConfigError("source:profile", f"the file has no profile {profile.token!r}")
+
+    def health(self) -> Health:
+        return self._meter.health()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._meter.closed = True

@@ -1,0 +1,61 @@
+"""A webcam that is missing, lost or comes back. libavdevice's virtual input stands for the hardware."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from luxxon_webcam.webcam import WebcamConfig, WebcamType
+
+from luxxon_core.source import HealthState, SourceConfigError, SourceError, SourceNotReady
+from luxxon_core.testing.conformance import take
+
+
+async def test_no_camera_at_all_is_not_ready_yet() -> None:
+    with pytest.raises(SourceNotReady, match="no camera is connected"):
+        await WebcamType(input_format="lavfi").open(WebcamConfig())
+
+
+async def test_a_missing_device_is_named_in_a_line() -> None:
+    with pytest.raises(SourceError) as caught:
+        await WebcamType().open(WebcamConfig(device="/dev/video-none"))
+    assert "/dev/video-none" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+async def test_a_missing_v4l2_device_is_a_configuration_error() -> None:
+    pytest.importorskip("fcntl", reason="Video4Linux2 is Linux's")
+    with pytest.raises(SourceConfigError, match="no such camera"):
+        await WebcamType(input_format="v4l2").open(WebcamConfig(device="/dev/video-none"))
+
+
+async def test_discovery_without_cameras_finds_none() -> None:
+    assert [device async for device in WebcamType(input_format="lavfi").discover(2.0)] == []
+
+
+async def test_a_camera_that_stops_is_opened_again() -> None:
+    """The device ends after a second, as one whose cable is pulled does, and the reader goes on."""
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=30:duration=1,realtime")
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        (profile,) = source.media_profiles()
+        frames = await asyncio.wait_for(take(source.frames(profile), 45), 15)
+        times = [frame.pts for frame in frames]
+        assert times == sorted(set(times))
+        assert source.health().reconnects >= 1
+        assert "stopped sending" in (source.health().last_error or "")
+
+
+async def test_closing_ends_its_readers() -> None:
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
+    source = await WebcamType(input_format="lavfi").open(config)
+    async with aclosing(source.frames(source.media_profiles()[0])) as frames:
+        async with source:
+            await anext(frames)
+
+        async def drain() -> None:
+            async for _ in frames:
+                pass
+
+        await asyncio.wait_for(drain(), 5)
+    assert source.health().state is HealthState.CLOSED

@@ -1,0 +1,298 @@
+"""An operator's day: online, heartbeats, an assignment, publishing, the end of it, the next one, offline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from luxxon_core.client import ConnectionFailed, Luxxon
+from luxxon_core.kernel.errors import Conflict, InvalidState, LuxxonError, RevokedApiKey
+from luxxon_core.media.domain import LiveInput
+from luxxon_core.operator.agent import AgentState, Location, MarketplaceApi, OperatorAgent, SessionLike
+from luxxon_core.source import FixType, GeoPose, SourceConfigError
+from luxxon_core.testing import FakeSource
+
+Until = Callable[..., Awaitable[None]]
+ME, OTHER = "workspace-me", "workspace-other"
+BRUSSELS = Location(50.846, 4.352, 5.0)
+
+
+@dataclass(frozen=True)
+class Session:
+    id: str
+    state: str = "ASSIGNED"
+    operator_workspace_id: str | None = ME
+
+
+@dataclass(frozen=True)
+class Started:
+    whip_url: str
+
+
+@dataclass
+class Marketplace:
+    """The API as the agent sees it: the server's rules for heartbeats, and sessions that the test moves."""
+
+    stored: dict[str, Session] = field(default_factory=dict)
+    inputs: dict[str, LiveInput] = field(default_factory=dict)
+    availability: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    beats: list[dict[str, Any]] = field(default_factory=list)
+    last_sequence: int = 0
+    down: bool = False
+    refusal: LuxxonError | None = None
+    started: list[str] = field(default_factory=list)
+
+    @property
+    def sessions(self) -> Marketplace:
+        return self
+
+    @property
+    def workspaces(self) -> Marketplace:
+        return self
+
+    def assign(self, session: Session, live_input: LiveInput | None = None) -> None:
+        self.stored = {session.id: session} | self.stored  # newest first, as the server lists them
+        if live_input is not None:
+            self.inputs[session.id] = live_input
+
+    def move(self, session_id: str, state: str) -> None:
+        self.stored[session_id] = replace(self.stored[session_id], state=state)
+
+    def _answering(self) -> None:
+        if self.down:
+            raise ConnectionFailed("ConnectError")
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def list(self, workspace_id: str, /) -> list[Session]:
+        self._answering()
+        return [*self.stored.values()]
+
+    async def get(self, session_id: str, /) -> Session:
+        self._answering()
+        return self.stored[session_id]
+
+    async def start(self, session_id: str, /) -> Started:
+        self._answering()
+        self.started.append(session_id)
+        if self.stored[session_id].state not in ("ASSIGNED", "LIVE"):
+            raise InvalidState("session:start:CANCELLED")
+        return Started(self.inputs[session_id].whip_url)
+
+    async def update(self, workspace_id: str, /, *, availability_state: str, **coverage: Any) -> None:
+        self._answering()
+        self.availability.append((availability_state, coverage))
+
+    async def set_availability(self, workspace_id: str, availability_state: str, /) -> None:
+        self._answering()
+        self.availability.append((availability_state, {}))
+
+    async def heartbeat(self, workspace_id: str, /, **sample: Any) -> None:
+        self._answering()
+        if sample["sequence"] <= self.last_sequence:
+            raise Conflict("workspace:sequence")
+        self.last_sequence = sample["sequence"]
+        self.beats.append(sample)
+
+
+@pytest.fixture
+def market() -> Marketplace:
+    return Marketplace()
+
+
+@pytest.fixture
+async def camera() -> AsyncIterator[FakeSource]:
+    async with FakeSource() as source:
+        yield source
+
+
+Run = Callable[..., Awaitable[OperatorAgent]]
+
+
+@pytest.fixture
+async def run(market: Marketplace, camera: FakeSource) -> AsyncIterator[Run]:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(**options: Any) -> OperatorAgent:
+        agent = OperatorAgent(
+            market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02, **options
+        )
+        tasks.append(asyncio.create_task(agent.run()))
+        return agent
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_it_goes_online_with_its_circle_and_offline_at_the_end(
+    market: Marketplace, camera: FakeSource, until: Until
+) -> None:
+    agent = OperatorAgent(market, camera, ME, BRUSSELS, coverage_radius_meters=800, device_kind="PTZ")
+    task = asyncio.create_task(agent.run())
+    await until(lambda: agent.status.state is AgentState.WAITING)
+    circle = {"coverage_lat": 50.846, "coverage_lng": 4.352, "coverage_radius_meters": 800}
+    assert market.availability == [("ONLINE", circle | {"device_kind": "PTZ"})]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert market.availability[-1] == ("OFFLINE", {})
+    assert agent.status.state is AgentState.STOPPED
+
+
+async def test_an_assignment_is_published_until_it_is_over_and_then_the_next(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    first, second = await edge.create(), await edge.create()
+    agent = await run()
+    market.assign(Session("another", operator_workspace_id=OTHER))
+    market.assign(Session("one"), first)
+    await until(lambda: agent.status.publish.frames > 5)
+    assert agent.status.session_id == "one"
+    market.move("one", "LIVE")
+    await until(lambda: agent.status.session_state == "LIVE")
+    assert edge.publishers == 1
+
+    market.assign(Session("two"), second)
+    market.move("one", "ENDED")
+    await until(lambda: agent.status.session_id == "two" and edge.publishers == 1)
+    market.move("two", "CANCELLED")
+    await until(lambda: agent.status.state is AgentState.WAITING and edge.publishers == 0)
+    assert agent.status.sessions_served == 2
+    assert set(market.started) == {"one", "two"}
+
+
+async def test_a_live_session_is_taken_up_again_after_a_restart(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    market.assign(Session("one", state="LIVE"), await edge.create())
+    agent = await run()
+    await until(lambda: agent.status.publish.frames > 3)
+
+
+async def test_heartbeats_rise_and_name_the_live_session(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    await run()
+    await until(lambda: len(market.beats) >= 3)
+    sequences = [beat["sequence"] for beat in market.beats]
+    assert sequences == sorted(set(sequences))
+    assert abs(sequences[0] / 1000 - datetime.now(UTC).timestamp()) < 60
+    assert {beat["session_id"] for beat in market.beats} == {None}
+    assert (market.beats[0]["lat"], market.beats[0]["accuracy_meters"]) == (50.846, 5.0)
+    market.assign(Session("one", state="LIVE"), await edge.create())
+    await until(lambda: market.beats[-1]["session_id"] == "one")
+
+
+async def test_a_clock_that_was_set_back_does_not_stop_heartbeats(
+    market: Marketplace, run: Run, until: Until
+) -> None:
+    market.last_sequence = int((datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1000)
+    await run()
+    await until(lambda: market.beats)
+
+
+async def test_an_api_that_is_away_is_waited_for(market: Marketplace, run: Run, until: Until) -> None:
+    market.down = True
+    agent = await run()
+    await until(lambda: agent.status.last_error)
+    assert agent.status.state is AgentState.STARTING
+    market.down = False
+    await until(lambda: market.beats and agent.status.state is AgentState.WAITING)
+
+
+async def test_publishing_goes_on_while_the_api_is_away(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    market.assign(Session("one"), await edge.create())
+    agent = await run()
+    await until(lambda: agent.status.publish.frames > 3)
+    market.down = True
+    frames = agent.status.publish.frames
+    await until(lambda: agent.status.publish.frames > frames + 20)
+    assert agent.status.session_id == "one"
+
+
+async def test_a_refused_credential_ends_it(market: Marketplace, camera: FakeSource) -> None:
+    market.refusal = RevokedApiKey()
+    with pytest.raises(RevokedApiKey):
+        await asyncio.wait_for(OperatorAgent(market, camera, ME, BRUSSELS).run(), 5)
+
+
+async def test_a_credential_revoked_later_ends_it(
+    market: Marketplace, camera: FakeSource, until: Until
+) -> None:
+    agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02)
+    task = asyncio.create_task(agent.run())
+    await until(lambda: agent.status.state is AgentState.WAITING)
+    market.refusal = RevokedApiKey()
+    with pytest.raises(RevokedApiKey):
+        await asyncio.wait_for(task, 5)
+
+
+async def test_a_session_cancelled_before_the_start_is_let_go(
+    market: Marketplace, run: Run, until: Until
+) -> None:
+    class Raced(Marketplace):
+        async def start(self, session_id: str, /) -> Started:
+            self.move(session_id, "CANCELLED")
+            return await super().start(session_id)
+
+    market.__class__ = Raced
+    agent = await run()
+    market.assign(Session("one"))
+    await until(lambda: market.started == ["one"])
+    await until(
+        lambda: agent.status.state is AgentState.WAITING and "session:start:CANCELLED" in str(agent.status)
+    )
+
+
+async def test_a_camera_that_cannot_work_does_not_end_the_agent(
+    market: Marketplace, camera: FakeSource, edge: Any, run: Run, until: Until
+) -> None:
+    camera.frame_error = SourceConfigError("fake:lens", "the lens cap is on")
+    market.assign(Session("one"), await edge.create())
+    agent = await run()
+    await until(lambda: "the lens cap is on" in (agent.status.last_error or ""))
+    camera.frame_error = None
+    await until(lambda: agent.status.publish.frames > 3)
+
+
+async def test_an_assignment_can_be_turned_down(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    asked: list[str] = []
+
+    async def approve(session: SessionLike) -> bool:
+        asked.append(session.id)
+        return session.id == "two"
+
+    agent = await run(approve=approve)
+    market.assign(Session("one"), await edge.create())
+    await until(lambda: asked == ["one"])
+    market.assign(Session("two"), await edge.create())
+    await until(lambda: agent.status.publish.frames > 3)
+    assert market.started == ["two"]
+    assert asked == ["one", "two"]
+
+
+async def test_a_camera_that_knows_its_place_moves_the_heartbeat(
+    market: Marketplace, camera: FakeSource, run: Run, until: Until
+) -> None:
+    await run()
+    now = datetime.now(UTC)
+    camera.pose.put_nowait(GeoPose(0.0, 0.0, now, 9999.0, fix_type=FixType.NO_FIX))
+    camera.pose.put_nowait(GeoPose(48.858, 2.294, now, 3.5))
+    await until(lambda: market.beats and market.beats[-1]["lat"] == 48.858)
+    assert market.beats[-1]["accuracy_meters"] == 3.5
+    assert not any(beat["lat"] == 0.0 for beat in market.beats)
+
+
+def test_the_sdk_is_an_api_for_it() -> None:
+    api: MarketplaceApi = Luxxon("http://127.0.0.1:1")
+    assert callable(api.workspaces.heartbeat)
