@@ -1,0 +1,232 @@
+"""One live input as it is served: its publisher, its viewers, its picture, and whether media flows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from luxxon_core.adapters.aiortc_edge import private, sdp
+from luxxon_core.adapters.aiortc_edge.decoder import Picture
+from luxxon_core.adapters.aiortc_edge.inbound import Inbound
+from luxxon_core.adapters.aiortc_edge.mux import Mux
+from luxxon_core.adapters.aiortc_edge.peer import Peer
+from luxxon_core.adapters.aiortc_edge.publisher import Publisher
+from luxxon_core.adapters.aiortc_edge.snapshot import Snapshot
+from luxxon_core.adapters.aiortc_edge.stream import Stream
+from luxxon_core.adapters.aiortc_edge.viewer import Viewer
+from luxxon_core.kernel.clock import MILLISECOND, Clock
+from luxxon_core.media.domain import Frame, MediaEvent, MediaEventKind
+
+MEDIA_TIMEOUT = 2.0
+"""Seconds without RTP after which a live input counts as disconnected."""
+FRAME_LIFETIME = 5.0
+BLIND_START = 5.0
+"""Seconds of media in a codec that is never decoded, after which its first frame is taken for granted."""
+
+
+class NoPublisher(Exception):
+    """There is nothing to watch yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all channels of an edge share."""
+
+    mux: Mux
+    certificate: private.Certificate
+    addresses: tuple[str, ...]
+    executor: Executor
+    clock: Clock
+    emit: Callable[[MediaEvent], None]
+    max_bitrate: int
+
+
+class Channel:
+    def __init__(self, uid: str, context: Context) -> None:
+        self.uid = uid
+        self.publisher: Publisher | None = None
+        self.sessions: dict[str, Peer] = {}
+        """Every peer that is not closed, by the last part of its session URL."""
+        self._context = context
+        self._streams: dict[str, Stream] = {}
+        self._snapshot: Snapshot | None = None
+        self._picture: Picture | None = None
+        self._first_frame_sent = False
+        self._media_at = 0.0
+        self._flowing_since: float | None = None
+        self._flow_timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    # Signalling.
+
+    def publish(self, offer: sdp.Offer) -> Publisher:
+        """Admit a publisher. It takes over once it is connected, or at once if nobody publishes.
+
+        Raises:
+            sdp.UnusableSdp: no video that can be forwarded.
+        """
+        context = self._context
+        publisher = Publisher(
+            context.mux,
+            offer,
+            context.certificate,
+            context.addresses,
+            max_bitrate=context.max_bitrate,
+            on_connected=self._adopt,
+            on_media=self._media,
+            on_tick=self._tick,
+            on_gone=self._publisher_gone,
+        )
+        self.sessions[publisher.session] = publisher
+        if self.publisher is None:
+            self._adopt(publisher)
+        return publisher
+
+    def view(self, offer: sdp.Offer) -> Viewer:
+        """Admit a viewer.
+
+        Raises:
+            NoPublisher: nobody publishes.
+            sdp.UnusableSdp: no codec in common.
+        """
+        if self.publisher is None:
+            raise NoPublisher
+        context = self._context
+        viewer = Viewer(
+            context.mux,
+            offer,
+            context.certificate,
+            context.addresses,
+            streams=self._streams,
+            on_gone=self._viewer_gone,
+        )
+        self.sessions[viewer.session] = viewer
+        return viewer
+
+    def _viewer_gone(self, viewer: Viewer) -> None:
+        self.sessions.pop(viewer.session, None)
+
+    def _publisher_gone(self, publisher: Publisher) -> None:
+        self.sessions.pop(publisher.session, None)
+        if self.publisher is publisher:
+            self.publisher = None
+            for stream in self._streams.values():
+                stream.discontinued()
+                stream.request_keyframe = _nobody
+
+    # Takeover.
+
+    def _adopt(self, publisher: Publisher) -> None:
+        """Make ``publisher`` the one whose media goes out."""
+        before = self.publisher
+        if before is publisher or self._closed:
+            return
+        self.publisher = publisher
+        if before is not None:
+            before.close()
+        for kind, inbound in publisher.inbounds.items():
+            stream = self._streams.get(kind)
+            if stream is None or stream.codec.kind != inbound.codec.kind:
+                stream = self._open_stream(kind, inbound, stream)
+            stream.discontinued()
+            stream.request_keyframe = _request(inbound)
+            inbound.sink = stream
+
+    def _open_stream(self, kind: str, inbound: Inbound, former: Stream | None) -> Stream:
+        """A stream in a new codec. Viewers of the former one could not decode it: they must ask again."""
+        stream = self._streams[kind] = Stream(kind, inbound.codec, self._context.mux)
+        if former is not None:
+            former.close()
+            for peer in list(self.sessions.values()):
+                if isinstance(peer, Viewer) and peer.watches(former):
+                    peer.close()
+        if kind == "video":
+            if self._snapshot is not None:
+                self._snapshot.close()
+            self._snapshot = None
+            if Snapshot.possible(inbound.codec.kind):
+                self._snapshot = Snapshot(inbound.codec.kind, self._context.executor, self._pictured)
+                stream.tap = self._snapshot.take
+        return stream
+
+    # Media.
+
+    def _media(self, publisher: Publisher, now: float) -> None:
+        if publisher is not self.publisher:
+            return
+        self._media_at = now
+        if self._flowing_since is None:
+            self._flowing_since = now
+            self._emit(MediaEventKind.CONNECTED, now)
+            self._flow_timer = self._loop.call_later(MEDIA_TIMEOUT, self._check_flow)
+
+    def _check_flow(self) -> None:
+        silent = time.monotonic() - self._media_at
+        if silent < MEDIA_TIMEOUT:
+            self._flow_timer = self._loop.call_later(MEDIA_TIMEOUT - silent, self._check_flow)
+        else:
+            self._flowing_since = self._flow_timer = None
+            self._emit(MediaEventKind.DISCONNECTED, self._media_at)
+
+    def _tick(self, publisher: Publisher, now: float) -> None:
+        if publisher is not self.publisher:
+            return
+        if self._snapshot is not None:
+            if self._snapshot.tick(now):
+                publisher.inbounds["video"].request_keyframe(now)
+        elif self._flowing_since is not None and now - self._flowing_since >= BLIND_START:
+            self._first_frame(now)
+
+    def _pictured(self, picture: Picture) -> None:
+        if not self._closed:
+            self._picture = picture
+            self._first_frame(time.monotonic())
+
+    def _first_frame(self, now: float) -> None:
+        if not self._first_frame_sent:
+            self._first_frame_sent = True
+            self._emit(MediaEventKind.FIRST_FRAME, now)
+
+    def frame(self) -> Frame | None:
+        picture = self._picture
+        if picture is None or time.monotonic() - picture.at > FRAME_LIFETIME:
+            return None
+        return Frame(picture.jpeg, picture.width, picture.height, self._moment(picture.at))
+
+    def _emit(self, kind: MediaEventKind, monotonic: float) -> None:
+        self._context.emit(MediaEvent(kind, self.uid, self._moment(monotonic)))
+
+    def _moment(self, monotonic: float) -> datetime:
+        """A point of the monotonic clock as the injected clock would have shown it, to the millisecond."""
+        ago = timedelta(seconds=max(0.0, time.monotonic() - monotonic))
+        return self._context.clock() - ago // MILLISECOND * MILLISECOND
+
+    # End.
+
+    def close(self) -> list[Peer]:
+        """Disconnect everybody, send no more events; the peers are still to be waited for."""
+        self._closed = True
+        if self._flow_timer is not None:
+            self._flow_timer.cancel()
+        peers = list(self.sessions.values())
+        for peer in peers:
+            peer.close()
+        for stream in self._streams.values():
+            stream.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self._picture = None
+        return peers
+
+
+def _request(inbound: Inbound) -> Callable[[], None]:
+    return lambda: inbound.request_keyframe(time.monotonic())
+
+
+def _nobody() -> None:
+    """Nobody publishes: nobody to ask for a keyframe."""

@@ -1,0 +1,104 @@
+"""From frames to JPEG, in a worker thread (FFmpeg through PyAV, JPEG by Pillow)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+
+from luxxon_core.adapters.aiortc_edge import payload
+
+JPEG_QUALITY = 80
+MAX_PIXELS = 4096 * 2304
+"""A larger picture is refused: a crafted header must not cost a gigabyte."""
+ERRORS = (av.FFmpegError, payload.PayloadError, ValueError, OSError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One whole frame as it came."""
+
+    payloads: tuple[bytes, ...] = field(repr=False)
+    keyframe: bool
+    at: float
+    """Monotonic arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    jpeg: bytes = field(repr=False)
+    width: int
+    height: int
+    at: float
+    """Monotonic arrival of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    picture: Picture | None
+    broken: bool
+    """The decoder choked: feed it a keyframe next."""
+
+
+class Decoder:
+    """Not thread-safe: one ``decode`` at a time, from any thread."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._context: VideoCodecContext | None = None
+        self._reformatter = VideoReformatter()
+
+    def decode(self, units: Sequence[Unit], every_frame: bool, due: float) -> Decoded:
+        """Decode ``units`` in order; the last frame that arrived at ``due`` or later becomes the picture.
+
+        Without ``every_frame`` each unit is a keyframe that stands alone. Never raises for broken input.
+        """
+        try:
+            latest: tuple[VideoFrame, float] | None = None
+            for unit in units:
+                frames = self._frames(unit, alone=not every_frame)
+                if frames and (unit.at >= due or not every_frame):
+                    latest = frames[-1], unit.at
+            return Decoded(self._picture(*latest) if latest else None, broken=False)
+        except ERRORS:
+            self._context = None
+            return Decoded(None, broken=True)
+
+    def _frames(self, unit: Unit, *, alone: bool) -> list[VideoFrame]:
+        data = payload.assemble(self._codec, unit.payloads)
+        if self._context is None:
+            self._context = self._open()
+        elif unit.keyframe:
+            self._context.flush_buffers()
+        frames = self._context.decode(av.Packet(data))
+        if alone:  # whatever the decoder holds back for reordering, too
+            frames += self._context.decode(None)
+            self._context.flush_buffers()
+        return [frame for frame in frames if not frame.is_corrupt]
+
+    def _open(self) -> VideoCodecContext:
+        context = av.CodecContext.create(self._codec, "r")
+        assert isinstance(context, VideoCodecContext)
+        context.thread_count = 1
+        context.options = {"flags": "low_delay", "max_pixels": str(MAX_PIXELS)}
+        return context
+
+    def _picture(self, frame: VideoFrame, at: float) -> Picture:
+        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        plane: Any = rgb.planes[0]  # a buffer, which Pillow's types do not admit
+        image = Image.frombuffer("RGB", (rgb.width, rgb.height), plane, "raw", "RGB", plane.line_size, 1)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=JPEG_QUALITY)
+        return Picture(out.getvalue(), rgb.width, rgb.height, at)
+
+
+def warm_up() -> None:
+    """Load Pillow's JPEG plugin, so that the first picture does not wait for it."""
+    Image.new("RGB", (16, 16)).save(io.BytesIO(), "JPEG")

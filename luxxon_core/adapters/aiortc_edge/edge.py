@@ -1,0 +1,238 @@
+"""The embedded media edge: ``luxxon_core.media.ports.Edge`` within this process."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+
+from luxxon_core.adapters.aiortc_edge import decoder, private, sdp
+from luxxon_core.adapters.aiortc_edge.channel import Channel, Context
+from luxxon_core.adapters.aiortc_edge.mux import Mux, advertised_addresses
+from luxxon_core.adapters.aiortc_edge.peer import Peer
+from luxxon_core.adapters.aiortc_edge.publisher import Publisher
+from luxxon_core.adapters.aiortc_edge.routes import TooManyPeers, edge_routes
+from luxxon_core.kernel.clock import Clock, utc_now
+from luxxon_core.kernel.errors import StartError, VideoError
+from luxxon_core.media.domain import Frame, LiveInput, MediaEvent
+
+NAME = "embedded"
+SECRET_BYTES = 24
+DECODER_THREADS = 2
+
+Side = Literal["whip", "whep"]
+
+_SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")
+_UID = re.compile(r"[0-9a-f]{32}")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStats:
+    """Counters since the start, for metrics and ``luxxon doctor``."""
+
+    live_inputs: int
+    publishers: int
+    viewers: int
+    datagrams_received: int
+    datagrams_sent: int
+    datagrams_dropped: int
+    """Not sent, because the kernel's buffer stayed full."""
+    errors: int
+
+
+class AiortcEdge:
+    """WHIP in, WHEP out, on one UDP socket. Serves between ``start`` and ``close``, on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        public_url: str | Callable[[], str],
+        clock: Clock = utc_now,
+        udp_host: str = "127.0.0.1",
+        udp_port: int = 0,
+        public_addresses: Sequence[str] = (),
+        max_peers: int = 4000,
+        max_bitrate: int = 4_000_000,
+        batch: bool | None = None,
+    ) -> None:
+        """Args:
+        public_url: base of the URLs minted, without a trailing slash; a callable where it is known only
+            when the HTTP server is bound.
+        udp_host: address to bind: loopback, one of the host's, or 0.0.0.0 for all of them.
+        udp_port: 0 takes a free one.
+        public_addresses: further addresses to advertise, as behind 1:1 NAT.
+        max_peers: publishers and viewers together; more are answered 503.
+        max_bitrate: bit/s that publishers are asked to stay below.
+        batch: force or forbid ``sendmmsg``; None takes it where it works.
+        """
+        self._public_url = public_url
+        self._clock = clock
+        self._udp = udp_host, udp_port
+        self._public_addresses = tuple(public_addresses)
+        self._max_peers, self._max_bitrate, self._batch = max_peers, max_bitrate, batch
+        self._context: Context | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._channels: dict[str, Channel] = {}
+        self._doors: dict[tuple[Side, bytes], Channel] = {}
+        """By digest: no secret is kept in memory."""
+        self._events: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    async def start(self) -> None:
+        """Bind the UDP socket.
+
+        Raises:
+            StartError: the address is taken or not ours, or the media libraries lack what is needed.
+        """
+        private.check()
+        host, port = self._udp
+        try:
+            mux = Mux(host, port, batch=self._batch)
+        except OSError as error:
+            reason = f"Cannot bind UDP {host}:{port}: {error.strerror or error}"
+            raise StartError("media:udp", reason) from error
+        self._executor = ThreadPoolExecutor(DECODER_THREADS, "edge-decoder")
+        await asyncio.get_running_loop().run_in_executor(self._executor, decoder.warm_up)
+        self._context = Context(
+            mux=mux,
+            certificate=private.Certificate(),
+            addresses=advertised_addresses(mux.socket.address[0], self._public_addresses),
+            executor=self._executor,
+            clock=self._clock,
+            emit=self._events.put_nowait,
+            max_bitrate=self._max_bitrate,
+        )
+        log.info("edge.started", udp=f"{host}:{mux.socket.address[1]}", candidates=self._context.addresses)
+
+    async def close(self) -> None:
+        """Disconnect everybody and end ``events``. Idempotent."""
+        context, self._context = self._context, None
+        self._doors.clear()
+        channels, self._channels = list(self._channels.values()), {}
+        await _end(channels)
+        if context is not None and self._executor is not None:
+            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+            context.mux.close()
+        self._events.put_nowait(None)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # The port.
+
+    async def create(self) -> LiveInput:
+        base = self._base()
+        live_input = LiveInput(
+            uid=uuid4().hex,
+            edge=NAME,
+            whip_url=f"{base}/whip/{secrets.token_urlsafe(SECRET_BYTES)}",
+            whep_url=f"{base}/whep/{secrets.token_urlsafe(SECRET_BYTES)}",
+        )
+        await self.restore(live_input)
+        return live_input
+
+    async def restore(self, live_input: LiveInput) -> None:
+        """Raises VideoError when the live input is not one of this edge's, or the edge is not running."""
+        if self._context is None:
+            raise VideoError("video:edge:stopped", "The media edge is not running")
+        if live_input.edge != NAME or not _UID.fullmatch(live_input.uid):
+            raise VideoError("video:live_input:foreign", "The live input belongs to another edge")
+        doors = [_door("whip", live_input.whip_url), _door("whep", live_input.whep_url)]
+        if live_input.uid not in self._channels:
+            channel = self._channels[live_input.uid] = Channel(live_input.uid, self._context)
+            self._doors.update(dict.fromkeys(doors, channel))
+
+    async def delete(self, live_input: LiveInput) -> None:
+        channel = self._channels.pop(live_input.uid, None)
+        if channel is not None:
+            self._doors = {door: other for door, other in self._doors.items() if other is not channel}
+            await _end([channel])
+
+    async def frame(self, live_input: LiveInput) -> Frame | None:
+        channel = self._channels.get(live_input.uid)
+        return channel.frame() if channel is not None else None
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        while (event := await self._events.get()) is not None:
+            yield event
+        self._events.put_nowait(None)  # a later reader ends as well
+
+    # Signalling, for the routes.
+
+    def routes(self) -> list[web.RouteDef]:
+        """WHIP and WHEP, under ``/whip`` and ``/whep``. Paths are secrets: keep them out of access logs."""
+        return edge_routes(self)
+
+    def channel(self, side: Side, secret: str) -> Channel | None:
+        return self._doors.get((side, _digest(secret)))
+
+    def admit(self, side: Side, channel: Channel, offer: sdp.Offer) -> Peer:
+        """Raises TooManyPeers, channel.NoPublisher or sdp.UnusableSdp."""
+        if sum(len(c.sessions) for c in self._channels.values()) >= self._max_peers:
+            raise TooManyPeers
+        return channel.publish(offer) if side == "whip" else channel.view(offer)
+
+    def session_url(self, side: Side, secret: str, session: str) -> str:
+        return f"{self._base()}/{side}/{secret}/{session}"
+
+    def stats(self) -> EdgeStats:
+        peers = [peer for channel in self._channels.values() for peer in channel.sessions.values()]
+        publishers = sum(isinstance(peer, Publisher) for peer in peers)
+        sent = self._context.mux.socket.counters if self._context is not None else None
+        return EdgeStats(
+            live_inputs=len(self._channels),
+            publishers=publishers,
+            viewers=len(peers) - publishers,
+            datagrams_received=sent.received if sent else 0,
+            datagrams_sent=sent.sent if sent else 0,
+            datagrams_dropped=sent.dropped if sent else 0,
+            errors=sent.errors if sent else 0,
+        )
+
+    def _base(self) -> str:
+        url = self._public_url if isinstance(self._public_url, str) else self._public_url()
+        return url.rstrip("/")
+
+
+async def _end(channels: Sequence[Channel]) -> None:
+    peers = [peer for channel in channels for peer in channel.close()]
+    for peer in peers:
+        await peer.wait_closed()
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _door(side: Side, url: str) -> tuple[Side, bytes]:
+    """Side and digest of the secret in a URL that ``create`` minted, whatever its base.
+
+    Raises:
+        VideoError: not such a URL; it is not repeated in the error, being a secret.
+    """
+    *_, kind, secret = ["", *urlsplit(url).path.split("/")]
+    if kind != side or not _SECRET.fullmatch(secret):
+        raise VideoError("video:live_input:url", "The live input's URL is not one of this edge's")
+    return side, _digest(secret)

@@ -1,0 +1,219 @@
+"""RTP and RTCP on the wire (RFC 3550, RFC 4585, RFC 4588, draft-alvestrand-rmcat-remb). Pure.
+
+Parsers raise RtpError and nothing else, whatever bytes arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from struct import pack, unpack_from
+from typing import NamedTuple
+
+VERSION = 0x80
+MARKER = 0x80
+
+SENDER_REPORT = 200
+RECEIVER_REPORT = 201
+SOURCE_DESCRIPTION = 202
+TRANSPORT_FEEDBACK = 205
+PAYLOAD_FEEDBACK = 206
+
+GENERIC_NACK = 1
+PICTURE_LOSS = 1
+FULL_INTRA = 4
+APPLICATION_LAYER = 15
+
+MAX_PAYLOAD = 1440
+"""Largest payload forwarded: with header, RTX sequence number and tag it still fits an Ethernet frame."""
+
+
+class RtpError(ValueError):
+    """Malformed RTP or RTCP."""
+
+
+class RtpPacket(NamedTuple):
+    payload_type: int
+    marker: bool
+    sequence: int
+    timestamp: int
+    ssrc: int
+    payload: bytes
+
+
+class RtcpPacket(NamedTuple):
+    kind: int
+    subtype: int
+    """Report count or feedback message type: the low five bits of the first byte."""
+    body: bytes
+    """Everything after the four-byte header."""
+
+
+class SenderInfo(NamedTuple):
+    """What a sender report says of the sender (RFC 3550 §6.4.1)."""
+
+    ssrc: int
+    ntp: int
+    """64-bit NTP timestamp."""
+    timestamp: int
+
+
+class Reception(NamedTuple):
+    """One report block (RFC 3550 §6.4.1)."""
+
+    ssrc: int
+    fraction_lost: int
+    """In 256ths since the last report."""
+    lost: int
+    highest_sequence: int
+    """Extended by the count of cycles."""
+    jitter: int
+    """In timestamp units."""
+    last_report: int
+    """Middle 32 bits of the last sender report's NTP timestamp, 0 if none."""
+    delay: int
+    """Since that report, in 1/65536 s."""
+
+
+def parse_rtp(data: bytes) -> RtpPacket:
+    """Parse a decrypted packet; CSRCs, header extensions and padding are taken off.
+
+    Raises:
+        RtpError: the header or its extension is cut short, or the padding is longer than the packet.
+    """
+    if len(data) < 12:
+        raise RtpError("header cut short")
+    first, second, sequence, timestamp, ssrc = unpack_from("!BBHLL", data)
+    if first >> 6 != 2:
+        raise RtpError("not RTP version 2")
+    start, end = 12 + 4 * (first & 15), len(data)
+    if first & 0x10:
+        if start + 4 > end:
+            raise RtpError("header extension cut short")
+        start += 4 + 4 * unpack_from("!H", data, start + 2)[0]
+    if first & 0x20:
+        end -= data[-1]
+    if start > end:
+        raise RtpError("header or padding exceeds the packet")
+    return RtpPacket(second & 0x7F, second >= MARKER, sequence, timestamp, ssrc, data[start:end])
+
+
+def restore_from_rtx(packet: RtpPacket) -> RtpPacket | None:
+    """The original of a retransmission (RFC 4588 §4), None for a probe that carries padding alone.
+
+    SSRC and payload type stay those of the retransmission.
+    """
+    if len(packet.payload) < 2:
+        return None
+    return packet._replace(sequence=unpack_from("!H", packet.payload)[0], payload=packet.payload[2:])
+
+
+def rtx_packet(
+    *, payload_type: int, sequence: int, timestamp: int, ssrc: int, original: int, marker: int, payload: bytes
+) -> bytes:
+    """Retransmit the packet ``original`` on the RTX stream (RFC 4588 §4). ``marker`` is 0 or 0x80."""
+    header = pack("!BBHLLH", VERSION, marker | payload_type, sequence, timestamp, ssrc, original)
+    return header + payload
+
+
+def is_rtcp(second_byte: int) -> bool:
+    """RFC 5761 §4: RTCP packet types share the range 192 to 223 with no RTP payload type in use."""
+    return 192 <= second_byte <= 223
+
+
+def parse_rtcp(data: bytes) -> Iterator[RtcpPacket]:
+    """The packets of a compound.
+
+    Raises:
+        RtpError: a packet is cut short or is not version 2.
+    """
+    at = 0
+    while at < len(data):
+        if at + 4 > len(data):
+            raise RtpError("RTCP header cut short")
+        first, kind, words = unpack_from("!BBH", data, at)
+        end = at + 4 + 4 * words
+        if first >> 6 != 2 or end > len(data):
+            raise RtpError("malformed RTCP packet")
+        yield RtcpPacket(kind, first & 31, data[at + 4 : end])
+        at = end
+
+
+def parse_sender_info(packet: RtcpPacket) -> SenderInfo:
+    """Raises RtpError when ``packet`` is too short for a sender report."""
+    if packet.kind != SENDER_REPORT or len(packet.body) < 24:
+        raise RtpError("not a sender report")
+    return SenderInfo(*unpack_from("!LQL", packet.body))
+
+
+def parse_nack(packet: RtcpPacket) -> tuple[int, list[int]]:
+    """Media SSRC and the sequence numbers asked for (RFC 4585 §6.2.1). Raises RtpError if cut short."""
+    media = feedback_target(packet)
+    lost: list[int] = []
+    for at in range(8, len(packet.body) - 3, 4):
+        first, mask = unpack_from("!HH", packet.body, at)
+        lost.append(first)
+        lost += [(first + i + 1) & 0xFFFF for i in range(16) if mask >> i & 1]
+    return media, lost
+
+
+def feedback_target(packet: RtcpPacket) -> int:
+    """Media SSRC of a feedback message (RFC 4585 §6.1). Raises RtpError if cut short."""
+    if len(packet.body) < 8:
+        raise RtpError("feedback message cut short")
+    return int.from_bytes(packet.body[4:8], "big")
+
+
+def nack(sender: int, media: int, lost: Iterable[int]) -> bytes:
+    """Generic NACK; neighbours share a bitmask of the 16 that follow (RFC 4585 §6.2.1)."""
+    entries: list[list[int]] = []
+    for sequence in lost:
+        distance = (sequence - entries[-1][0]) & 0xFFFF if entries else 0
+        if entries and 1 <= distance <= 16:
+            entries[-1][1] |= 1 << (distance - 1)
+        elif not entries or distance:
+            entries.append([sequence, 0])
+    body = b"".join(pack("!HH", first, mask) for first, mask in entries)
+    return _rtcp(TRANSPORT_FEEDBACK, GENERIC_NACK, pack("!LL", sender, media) + body)
+
+
+def picture_loss(sender: int, media: int) -> bytes:
+    """Picture Loss Indication: please send a keyframe (RFC 4585 §6.3.1)."""
+    return _rtcp(PAYLOAD_FEEDBACK, PICTURE_LOSS, pack("!LL", sender, media))
+
+
+def receiver_report(sender: int, reception: Reception) -> bytes:
+    lost = max(-0x800000, min(0x7FFFFF, reception.lost)) & 0xFFFFFF
+    block = pack(
+        "!LLLLLL",
+        reception.ssrc,
+        reception.fraction_lost << 24 | lost,
+        reception.highest_sequence & 0xFFFFFFFF,
+        reception.jitter & 0xFFFFFFFF,
+        reception.last_report,
+        reception.delay & 0xFFFFFFFF,
+    )
+    return _rtcp(RECEIVER_REPORT, 1, pack("!L", sender) + block)
+
+
+def sender_report(info: SenderInfo, packets: int, octets: int) -> bytes:
+    """A sender report without report blocks; counters wrap at 32 bits."""
+    body = pack("!LQLLL", info.ssrc, info.ntp, info.timestamp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
+    return _rtcp(SENDER_REPORT, 0, body)
+
+
+def source_description(ssrc: int, cname: str) -> bytes:
+    """SDES with the one item that RFC 3550 §6.5 demands, CNAME."""
+    name = cname.encode()
+    chunk = pack("!LBB", ssrc, 1, len(name)) + name + b"\0"
+    return _rtcp(SOURCE_DESCRIPTION, 1, chunk + bytes(-len(chunk) % 4))
+
+
+def remb(sender: int, bitrate: int, ssrc: int) -> bytes:
+    """Receiver Estimated Maximum Bitrate, in bit/s, for one stream (draft-alvestrand-rmcat-remb-03 §2.2)."""
+    exponent = max(0, bitrate.bit_length() - 18)
+    body = pack("!LL4sLL", sender, 0, b"REMB", 1 << 24 | exponent << 18 | bitrate >> exponent, ssrc)
+    return _rtcp(PAYLOAD_FEEDBACK, APPLICATION_LAYER, body)
+
+
+def _rtcp(kind: int, count: int, body: bytes) -> bytes:
+    return pack("!BBH", VERSION | count, kind, len(body) // 4) + body

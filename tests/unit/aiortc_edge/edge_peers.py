@@ -1,0 +1,117 @@
+"""What the tests of the running edge share: aiortc peers and an edge behind a real HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
+
+import aiohttp
+import av
+import numpy as np
+from aiohttp import web
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+
+from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
+from luxxon_core.media.domain import LiveInput, MediaEventKind
+
+SDP = {"Content-Type": "application/sdp"}
+WAIT = 15.0
+
+
+class Camera(MediaStreamTrack):
+    """H.264 with a single keyframe in eight seconds, sent as it is: keyframe requests are ignored."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        context = av.CodecContext.create("libx264", "w")
+        context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
+        context.time_base = Fraction(1, 25)
+        context.options = {
+            "tune": "zerolatency",
+            "preset": "ultrafast",
+            "x264-params": "keyint=200:scenecut=0",
+        }
+        self.packets: list[bytes] = []
+        rng = np.random.default_rng(1)
+        noise = rng.integers(0, 255, (240, 320, 3), np.uint8)
+        for index in range(200):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, index, 1), format="rgb24").reformat(
+                format="yuv420p"
+            )
+            frame.pts = index
+            self.packets += [bytes(packet) for packet in context.encode(frame)]
+        self.count, self.start = 0, asyncio.get_running_loop().time()
+
+    async def recv(self) -> av.Packet:
+        await asyncio.sleep(max(0.0, self.start + self.count / 25 - asyncio.get_running_loop().time()))
+        packet = av.Packet(self.packets[self.count % len(self.packets)])
+        packet.pts, packet.time_base = self.count * 3600, Fraction(1, 90000)
+        self.count += 1
+        return packet
+
+
+@asynccontextmanager
+async def peer() -> AsyncIterator[RTCPeerConnection]:
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    try:
+        yield pc
+    finally:
+        await pc.close()
+
+
+async def offer(pc: RTCPeerConnection) -> str:
+    await pc.setLocalDescription(await pc.createOffer())
+    return pc.localDescription.sdp
+
+
+async def connect(http: aiohttp.ClientSession, pc: RTCPeerConnection, url: str) -> tuple[str, str]:
+    """Session URL and entity tag."""
+    async with http.post(url, data=await offer(pc), headers=SDP) as answer:
+        assert answer.status == 201, await answer.text()
+        await pc.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        return answer.headers["Location"], answer.headers["ETag"]
+
+
+def send_h264(pc: RTCPeerConnection) -> None:
+    transceiver = pc.addTransceiver(Camera(), "sendonly")
+    codecs = [
+        c for c in RTCRtpSender.getCapabilities("video").codecs if c.mimeType in ("video/H264", "video/rtx")
+    ]
+    transceiver.setCodecPreferences(codecs)
+
+
+async def until(condition: Callable[[], object], timeout: float = WAIT) -> None:
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110 (what is waited for happens at a remote peer)
+            await asyncio.sleep(0.01)
+
+
+class Service:
+    def __init__(self, edge: AiortcEdge, http: aiohttp.ClientSession) -> None:
+        self.edge, self.http = edge, http
+
+    async def first_frame(self, live_input: LiveInput) -> None:
+        async with asyncio.timeout(WAIT):
+            async for event in self.edge.events():
+                if event.kind is MediaEventKind.FIRST_FRAME and event.uid == live_input.uid:
+                    return
+
+
+@asynccontextmanager
+async def serving(**options: object) -> AsyncIterator[Service]:
+    async with AsyncExitStack() as stack:
+        url = ""
+        edge = AiortcEdge(public_url=lambda: url, **options)  # type: ignore[arg-type]
+        await stack.enter_async_context(edge)
+        app = web.Application()
+        app.add_routes(edge.routes())
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        yield Service(edge, await stack.enter_async_context(aiohttp.ClientSession()))
