@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class Party:
     workspace_id: str
     name: str
     api: Luxxon
+    api_key: str = field(repr=False)
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +57,7 @@ async def party(api_url: str, slug: str, role: str, scopes: tuple[str, ...]) -> 
         await visitor.auth.select_workspace(workspace.id)
         key = await visitor.workspaces.create_api_key(workspace.id, label="demo", scopes=scopes)
     async with Luxxon(api_url, api_key=key.plaintext) as api:
-        yield Party(wallet, workspace.id, name, api)
+        yield Party(wallet, workspace.id, name, api, key.plaintext)
 
 
 async def fund(server: Server, chain: ChainClient, consumer: Party, seconds: int) -> None:
