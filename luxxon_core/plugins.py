@@ -84,7 +84,8 @@ class PluginRegistry:
         source_type = self.sources.get(key)
         if source_type is None:
             known = ", ".join(sorted(self.sources)) or "none"
-            raise SourceConfigError("source:unknown", f"no camera type {key!r}; available: {known}")
+            broken = "".join(f"; {one.plugin} not loaded: {one.reason}" for one in self.failures)
+            raise SourceConfigError("source:unknown", f"no camera type {key!r}; available: {known}{broken}")
         fields = dict(values or {})
         if colon:
             spec_field = getattr(source_type.Config, "spec_field", None)

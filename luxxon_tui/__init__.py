@@ -1,0 +1,1 @@
+"""The console: Luxxon in a terminal, full screen, keyboard first."""

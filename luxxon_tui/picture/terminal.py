@@ -1,0 +1,59 @@
+"""The way past Textual's compositor to the terminal, for one widget; every private name it needs is here.
+
+Checked against Textual 8.2.8. Each name that a later version may lack leads back to the compositor: slower,
+never wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.geometry import Region
+    from textual.widget import Widget
+
+SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
+"""Synchronised output: the terminal shows what is between at once."""
+
+
+class Terminal:
+    """Direct output for ``widget``."""
+
+    def __init__(self, widget: Widget) -> None:
+        self._widget = widget
+        self._seen: object = None
+        self._open_view = False
+
+    def pending(self) -> int:
+        """Writes that the terminal has not taken yet. Textual queues 30, then blocks the whole program."""
+        thread = getattr(self._widget.app._driver, "_writer_thread", None)
+        queue = getattr(thread, "_queue", None)
+        return queue.qsize() if queue is not None else 0
+
+    def uncovered(self) -> bool:
+        """Whether the widget's whole region is on the screen with nothing in front and no layout due."""
+        app, screen = self._widget.app, self._widget.screen
+        compositor = getattr(screen, "_compositor", None)
+        if app.screen is not screen or compositor is None or app.is_inline or not app._running:
+            return False
+        if getattr(app, "_batch_count", 1) or getattr(screen, "_layout_required", True):
+            return False
+        visible = compositor.visible_widgets
+        if visible is not self._seen:  # made anew by every layout
+            self._seen, self._open_view = visible, self._in_front(visible)
+        return self._open_view
+
+    def _in_front(self, visible: dict[Widget, tuple[Region, Region]]) -> bool:
+        region = self._widget.region
+        for widget, (place, clip) in visible.items():  # front to back
+            if widget is self._widget:
+                return clip.contains_region(place)
+            if place.intersection(clip).overlaps(region):
+                return False
+        return False
+
+    def write(self, text: str) -> None:
+        """Queue ``text`` behind what Textual has written."""
+        app = self._widget.app
+        if app._driver is not None:
+            app._driver.write(SYNC_START + text + SYNC_END if app._sync_available else text)

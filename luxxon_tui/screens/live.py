@@ -1,0 +1,319 @@
+"""The Live screen: the picture, what it costs, how good it is, and the receipt when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.worker import Worker
+
+from luxxon_core.kernel.clock import Clock
+from luxxon_core.kernel.errors import LuxxonError
+from luxxon_tui import format as fmt
+from luxxon_tui.context import ConsoleContext
+from luxxon_tui.feed import SessionFeed
+from luxxon_tui.rows import EMPTY, Row, Span, row, section
+from luxxon_tui.save import folder, save_frame, save_receipt
+from luxxon_tui.screens import meter_panels, picture_panels
+from luxxon_tui.screens.scene import Scene
+from luxxon_tui.video import SignalMeter, VideoFeed
+from luxxon_tui.views import LiveView, Phase, SignalView
+from luxxon_tui.widgets.card import Card
+from luxxon_tui.widgets.footer import Footer
+from luxxon_tui.widgets.header import Header, header
+from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.picture import Picture
+
+SAMPLE_SECONDS = 0.5
+FRAME_SECONDS = 1 / 30
+SIDE_NARROW, SIDE_WIDE, SIDE_WIDEST = 24, 34, 60
+NARROW_BELOW, WIDE_BELOW = 5, 9
+"""Rows under the picture: caption, bar, moments and timeline with their gaps; and with section lines."""
+
+
+class LiveScreen(Screen[None]):
+    """Follows one session. Everything it draws is a pure function of a :class:`Scene`."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  # Textual's own declaration
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    CSS = """
+    LiveScreen { layout: vertical; }
+    #body { height: 1fr; padding: 0 1; }
+    #main { width: 1fr; height: 1fr; }
+    #side { width: 24; margin-left: 2; }
+    #below { height: 2; padding: 0 1; display: none; }
+    LiveScreen.-narrow #below { display: block; }
+    LiveScreen.-wide #side { margin-left: 3; }
+    LiveScreen.-full #side, LiveScreen.-full #under, LiveScreen.-full #below { display: none; }
+    LiveScreen.-full Header { display: none; }
+    LiveScreen.-full #body { padding: 0; }
+    LiveScreen.-full #main { align: center middle; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "end", "end", tooltip="End the session; asks once"),
+        Binding("s", "save_frame", "save frame", tooltip="Save the newest frame at its full size"),
+        Binding("s", "save_receipt", "save receipt", tooltip="Save the receipt as JSON"),
+        Binding("f", "full_screen", "full screen", tooltip="The picture alone, and back"),
+        Binding("escape", "leave_full_screen", "back", show=False),
+        Binding("c", "copy_url", "copy URL", tooltip="Copy the stream's WHEP URL: whoever has it can watch"),
+        Binding("r", "retry", "retry", tooltip="Ask the server again now"),
+        Binding("q", "app.quit", "quit", tooltip="Leave the console"),
+    ]
+
+    def __init__(
+        self,
+        feed: SessionFeed,
+        open_video: Callable[[], VideoFeed],
+        context: ConsoleContext,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._feed = feed
+        self._open_video = open_video
+        self._facts = context
+        self._clock = clock
+        self._video: VideoFeed | None = None
+        self._watching: Worker[None] | None = None
+        self._meter = SignalMeter(clock)
+        self.scene = Scene(LiveView(Phase.LOADING), SignalView(), context, clock())
+
+    # -- layout
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield Picture(id="picture", reserve=NARROW_BELOW)
+                yield Lines(id="under")
+            yield Lines(id="side")
+        yield Lines(id="below")
+        yield Footer()
+
+    @property
+    def _full(self) -> bool:
+        """Whether there is room for section lines, graphs of two rows and the position circle."""
+        return self.has_class("-wide") and self.has_class("-tall")
+
+    @property
+    def _picture(self) -> Picture:
+        return self.query_one(Picture)
+
+    def on_mount(self) -> None:
+        self.run_worker(self._follow(), name="session", exit_on_error=True)
+        self._sampling = self.set_interval(SAMPLE_SECONDS, self._tick)
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.query_one("#side").styles.width = self._side_width()
+        self._draw()
+
+    def _side_width(self) -> int:
+        """Columns of the panels: what a picture that the height limits leaves free, within bounds."""
+        if not self.has_class("-wide"):
+            return SIDE_NARROW
+        rows = self.size.height - 3 - 1 - (WIDE_BELOW if self._full else NARROW_BELOW)
+        left_over = self.size.width - 2 - 3 - rows * 32 // 9
+        return min(SIDE_WIDEST, max(SIDE_WIDE, left_over))
+
+    def on_screen_resume(self) -> None:
+        self._draw()
+
+    # -- what comes in
+
+    async def _follow(self) -> None:
+        async for view in self._feed.views():
+            self.take(view)
+
+    def take(self, view: LiveView) -> None:
+        """Show a view; the picture is opened when the session goes live and closed when it is over."""
+        before, self.scene = self.scene, replace(self.scene, view=view, now=self._clock())
+        if view.phase is Phase.LIVE and self._watching is None:
+            self._watching = self.run_worker(self._stream(), name="video", exit_on_error=True)
+        elif view.phase in (Phase.OVER, Phase.FAILED) and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        self._draw()
+        if before.view.phase is not view.phase or bool(before.offline) != bool(self.scene.offline):
+            self.refresh_bindings()
+
+    async def _stream(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._video = video = self._open_video()
+        try:
+            while True:
+                source = await video.frame()
+                self._meter.arrived()
+                started = loop.time()
+                self._show(source)
+                await asyncio.sleep(max(0.0, FRAME_SECONDS * 0.9 - (loop.time() - started)))
+        except LuxxonError:
+            return  # the stream is over; the session's own state tells what comes next
+        finally:
+            await video.close()
+
+    def _show(self, source: object) -> None:
+        first = self._picture.latest is None
+        self._picture.show(source)  # type: ignore[arg-type]
+        if first or self.scene.signal.stalled:
+            self._tick()
+            self.refresh_bindings()
+
+    def _tick(self) -> None:
+        if self._video is not None and self._watching is not None:
+            self.scene = replace(self.scene, signal=self._meter.sample(self._video.stream()))
+        self.scene = replace(self.scene, now=self._clock())
+        self._draw()
+
+    # -- what goes out
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        scene = self.scene = replace(self.scene, driver=self._picture.driver_name)
+        full, wide = self._full, self.has_class("-wide")
+        self.query_one(Header).redraw(lambda width: header(scene.view, scene.context, scene.now, width))
+        self._picture.reserve = (
+            0 if self.has_class("-full") else (WIDE_BELOW if full else NARROW_BELOW - 2 * (not wide))
+        )
+        self._picture.mark(
+            dimmed=picture_panels.dimmed(scene), plate=picture_panels.plate(scene, self._picture.size.width)
+        )
+        self.query_one("#under", Lines).redraw(lambda width: under(scene, width, full=full, wide=wide))
+        self.query_one("#below", Lines).redraw(lambda width: [EMPTY, meter_panels.timeline(scene, width)])
+        side = self.query_one("#side", Lines)
+        room = self.query_one("#body").size.height or self.size.height
+        side.redraw(lambda width: beside(scene, width, room, full=full))
+
+    # -- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        scene = self.scene
+        over = (
+            scene.view.phase is Phase.OVER
+            and scene.session is not None
+            and scene.session.started_at is not None
+        )
+        allowed = {
+            "end": scene.live and not scene.offline,
+            "save_frame": not over and self.is_mounted and self._picture.latest is not None,
+            "save_receipt": over,
+            "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
+            "retry": scene.offline is not None,
+            "leave_full_screen": self.has_class("-full"),
+        }
+        return allowed.get(action, True)
+
+    def action_end(self) -> None:
+        session = self.scene.session
+        if session is None:
+            return
+        so_far = fmt.usdc(session.charged_micro, fmt.CHARGED)
+        question: list[Row] = [
+            row(Span("End the session?", "bright", bold=True)),
+            row(Span("The camera stops, and this cannot be undone.", "muted")),
+            EMPTY,
+            row(
+                Span("so far ", "muted"),
+                f"{session.clean_seconds} s",
+                Span(" for ", "muted"),
+                so_far,
+                Span(" USDC", "muted"),
+            ),
+            EMPTY,
+            row(
+                Span(" enter ", "hint", bold=True, on="accent", action="screen.answer(True)"),
+                Span("end now ", "ink", bold=True, on="accent", action="screen.answer(True)"),
+                "   ",
+                Span("esc", "text", bold=True, action="screen.answer(False)"),
+                Span(" keep watching", "muted", action="screen.answer(False)"),
+            ),
+        ]
+        self.app.push_screen(Card(question, confirm="e"), self._ended)
+
+    def _ended(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self.run_worker(self._end(), name="end", exit_on_error=True)
+
+    async def _end(self) -> None:
+        try:
+            await self._feed.end()
+        except LuxxonError as error:
+            self.notify(f"the session was not ended: {error.message}", severity="error")
+
+    async def action_save_frame(self) -> None:
+        source = self._picture.latest
+        if source is not None:
+            await self._save(save_frame, source, folder(self._facts.save_folder), self.scene.session)
+
+    async def action_save_receipt(self) -> None:
+        if self.scene.session is not None:
+            await self._save(save_receipt, self.scene.session, folder(self._facts.save_folder))
+
+    async def _save(self, write: Callable[..., object], *what: object) -> None:
+        at = self._clock().astimezone(self._facts.zone)
+        try:
+            path = await asyncio.to_thread(write, *what, at)
+        except OSError as error:
+            self.notify(f"not saved: {error.strerror or error}", severity="error")
+        else:
+            self.notify(str(path), title="saved", timeout=6)
+
+    def action_full_screen(self) -> None:
+        self.toggle_class("-full")
+        self._draw()
+        self._picture.refresh(layout=True)
+        self.refresh_bindings()
+
+    def action_leave_full_screen(self) -> None:
+        self.action_full_screen()
+
+    def action_copy_url(self) -> None:
+        session = self.scene.session
+        if session is not None and session.stream_url is not None:
+            self.app.copy_to_clipboard(session.stream_url)
+            self.notify("stream URL copied: whoever has it can watch", timeout=4)
+
+    def action_retry(self) -> None:
+        self._feed.retry()
+
+
+def under(scene: Scene, width: int, *, full: bool, wide: bool) -> list[Row]:
+    """What stands under the picture: caption, windows, and the timeline where it is not across the screen."""
+    rows = [picture_panels.caption(scene, width, full=wide)]
+    if full:
+        rows.append(EMPTY)
+    rows += meter_panels.windows(scene, width, full=full)
+    if full:
+        rows += [EMPTY, section(width, "Timeline", picture_panels.timeline_fact(scene))]
+    elif wide:
+        rows.append(EMPTY)
+    if wide:
+        rows.append(meter_panels.timeline(scene, width))
+    return rows
+
+
+def beside(scene: Scene, width: int, room: int, *, full: bool) -> list[Row]:
+    """The panels at the right; a session that is over shows its receipt there."""
+    session = scene.session
+    meter = meter_panels.meter(scene, width, full=full)
+    if scene.view.phase is Phase.OVER and session is not None and session.started_at is not None:
+        meter = meter[:3]
+        return [*meter, EMPTY, *meter_panels.receipt(scene, session, width, room - len(meter) - 1)]
+    if scene.view.phase is Phase.EMPTY:
+        return [*meter, EMPTY, *picture_panels.empty_help(width)]
+    panels = [
+        meter,
+        picture_panels.signal(scene, width, full=full),
+        picture_panels.position(scene, width, full=full),
+        picture_panels.camera(scene, width, full=full),
+    ]
+    rows: list[Row] = []
+    for panel in panels:
+        rows += [*([EMPTY] if rows else []), *panel]
+    return rows[:room]

@@ -1,0 +1,56 @@
+"""A floating card: a question or a list over the screen, closed with ``esc``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from luxxon_tui.rows import EMPTY, Row, Span, row
+from luxxon_tui.widgets.lines import Lines
+
+
+class Card(ModalScreen[bool]):
+    """Shows rows on ``surface`` with an accent bar at the left. Dismisses with True (``enter``) or False.
+
+    Args:
+        rows: content, without the bar and the padding.
+        confirm: further key that answers True; None for a card that only tells.
+    """
+
+    CSS = """
+    Card { align: center middle; background: $background 60%; }
+    Card > Lines { width: auto; height: auto; max-width: 100%; max-height: 100%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,ctrl+c", "answer(False)", "Close")]
+
+    def __init__(self, rows: list[Row], *, confirm: str | None = None) -> None:
+        super().__init__()
+        self._rows = rows
+        if confirm:
+            self._bindings.bind(f"enter,{confirm}", "answer(True)", "Confirm")
+        else:
+            self._bindings.bind("enter", "answer(False)", "Close")
+
+    def compose(self) -> ComposeResult:
+        yield CardLines(self._rows)
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+
+class CardLines(Lines):
+    """The rows of a card with bar and padding; as wide as its widest row."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        bar = Span("▎", "accent")
+        padded = [row(bar, "  ", each, "   ") for each in (EMPTY, *rows, EMPTY)]
+        super().__init__(lambda _width: padded, ground="surface")
+        self._padded = padded
+
+    def get_content_width(self, container: object, viewport: object) -> int:
+        from luxxon_tui.rows import width_of
+
+        return max(width_of(each) for each in self._padded)

@@ -1,0 +1,68 @@
+"""The footer: what the keys do now, from the bindings that are active."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.binding import Binding
+from textual.geometry import Size
+
+from luxxon_tui.rows import EMPTY, Row, Span, row, width_of
+from luxxon_tui.widgets.lines import Lines
+
+
+def key_name(binding: Binding) -> str:
+    """How a key is written: ``^p``, ``?``, ``esc``."""
+    if binding.key_display:
+        return binding.key_display
+    names = {"question_mark": "?", "escape": "esc"}
+    return names.get(binding.key, binding.key.replace("ctrl+", "^"))
+
+
+def footer(bindings: Sequence[Binding], width: int) -> Row:
+    """Keys bold, labels muted, ``q quit`` at the right. What does not fit is left out, never cut."""
+    quitting = next((each for each in bindings if each.action.endswith("quit")), None)
+    right = _entry(quitting) if quitting else EMPTY
+    room = width - 2 - (width_of(right) + 3 if right else 0)
+    spans: list[Span] = []
+    for binding in bindings:
+        if binding is quitting:
+            continue
+        entry = _entry(binding)
+        gap = 3 if spans else 0
+        if width_of(tuple(spans)) + gap + width_of(entry) > room:
+            break
+        spans += [Span(" " * gap), *entry] if gap else list(entry)
+    space = width - 2 - width_of(tuple(spans)) - width_of(right)
+    return row(" ", *spans, Span(" " * max(0, space)), *right, " ")
+
+
+def _entry(binding: Binding) -> Row:
+    action = binding.action if "." in binding.action else f"screen.{binding.action}"
+    return row(
+        Span(key_name(binding), "text", bold=True, action=action),
+        Span(f" {binding.description}", "muted", action=action),
+    )
+
+
+class Footer(Lines):
+    """One row at the foot of every screen; follows the bindings by itself."""
+
+    DEFAULT_CSS = "Footer { dock: bottom; height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(self._keys, ground="surface")
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.redraw())
+
+    def _keys(self, width: int) -> Sequence[Row]:
+        shown = [
+            each.binding
+            for each in self.screen.active_bindings.values()
+            if each.binding.show and each.enabled
+        ]
+        return [footer(shown, width)]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return 1
