@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from luxxon_core.wallet.usecases import Wallets
     from luxxon_core.workspaces.usecases import WorkspaceCases
 
+ALIVE_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 RELAY_SECONDS = 0.1
 STALE_SECONDS = 5.0
@@ -90,7 +91,9 @@ async def deployed(settings: Settings, public_url: str, clock: Clock) -> AsyncIt
         workers = Workers(clock)
         stack.push_async_callback(workers.close)
         _work(workers, cases, parts)
-        yield Deployment(parts, cases, config, _application(settings, parts, cases, config, clock))
+        yield Deployment(
+            parts, cases, config, _application(settings, parts, cases, config, clock, public_url)
+        )
 
 
 async def _start(stack: AsyncExitStack, settings: Settings, public_url: str, clock: Clock) -> Parts:
@@ -99,8 +102,13 @@ async def _start(stack: AsyncExitStack, settings: Settings, public_url: str, clo
     chain = asyncio.create_task(_chain(stack, settings))
     database = asyncio.create_task(_database(stack, settings))
     edge = asyncio.create_task(_edge(stack, settings, public_url, clock))
-    # all of them, even when one fails: what has started must be on the stack before it unwinds
-    await asyncio.wait({chain, database, edge})
+    try:
+        # all of them, even when one fails: what has started must be on the stack before it unwinds
+        await asyncio.wait({chain, database, edge})
+    finally:
+        for task in (chain, database, edge):
+            task.cancel()
+        await asyncio.gather(chain, database, edge, return_exceptions=True)
     return Parts(database.result(), edge.result(), *chain.result())
 
 
@@ -110,11 +118,19 @@ async def _database(stack: AsyncExitStack, settings: Settings) -> Database:
     else:
         server = await EmbeddedPostgres.start(settings.data_dir / "postgres", durable=settings.durable)
         stack.push_async_callback(server.close)
+        watching = asyncio.create_task(server.watch(), name="database watch")
+        stack.push_async_callback(ended, watching)
         dsn = server.dsn
     await schema.upgrade(dsn)
     database = await Database.connect(dsn)
     stack.push_async_callback(database.close)
     return database
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _chain(stack: AsyncExitStack, settings: Settings) -> tuple[ChainProcess, RpcChain]:
@@ -183,7 +199,9 @@ def _wire(parts: Parts, settings: Settings, public_url: str) -> Cases:
         else kept_secret(settings.data_dir / "cookie.secret"),
     )
     wallets = Wallets(uow, workspaces, parts.rpc)
-    policy = Policy(settings.base_rate_uusdc, settings.platform_fee_bps, settings.geofence_radius_m)
+    policy = Policy(
+        settings.base_rate_uusdc, settings.platform_fee_bps, settings.geofence_radius_m, settings.holds
+    )
     cases = SessionCases(
         uow=uow,
         sessions=sessions,
@@ -222,6 +240,7 @@ def _config(settings: Settings, parts: Parts) -> Config:
 def _work(workers: Workers, cases: Cases, parts: Parts) -> None:
     workers.once("chain client", parts.rpc.connect)
     workers.follow("media events", parts.edge.events, cases.sessions.on_media)
+    workers.every("alive", ALIVE_SECONDS, cases.sessions.stamp_alive)
     workers.every("session sweep", SWEEP_SECONDS, cases.sessions.sweep)
     workers.every("teardown sweep", STALE_SECONDS, cases.sessions.sweep_torn_down)
     workers.every("stale telemetry sweep", STALE_SECONDS, cases.telemetry.sweep_stale)
@@ -230,7 +249,7 @@ def _work(workers: Workers, cases: Cases, parts: Parts) -> None:
 
 
 def _application(
-    settings: Settings, parts: Parts, cases: Cases, config: Config, clock: Clock
+    settings: Settings, parts: Parts, cases: Cases, config: Config, clock: Clock, public_url: str
 ) -> web.Application:
     from aiohttp import web
 
@@ -260,6 +279,7 @@ def _application(
         *settlement.operations(cases.receipts),
         *sessions.operations(cases.sessions),
     ]
-    mount(app, operations, Guard(cases.access, cases.access), clock)
+    secure = public_url.startswith("https://")
+    mount(app, operations, Guard(cases.access, cases.access), clock, secure=secure)
     app.add_routes(parts.edge.routes())
     return app

@@ -71,10 +71,9 @@ def _bound(host: str, port: int) -> socket.socket:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM."""
-    async with running(settings) as server:
+    async with stop_signal() as stop, running(settings) as server:
         log.info("serving", url=server.api_url, rpc=server.deployment.config.rpc_url)
-        async with stop_signal() as stop:
-            await stop.wait()
+        await stop.wait()
         log.info("stopping")
 
 

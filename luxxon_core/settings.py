@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -33,7 +34,8 @@ class Settings(BaseSettings):
     public_url: str | None = None
     """Where clients reach the server; the address it listens on when not given."""
     origins: frozenset[str] = frozenset({"https://console.luxxon.dev"})
-    cookie_secret: SecretStr | None = None
+    cookie_secret: SecretStr | None = Field(default=None, min_length=32)
+    """Signs the session cookies; kept in the data directory when not given."""
 
     database_url: SecretStr | None = None
     """None: the embedded PostgreSQL in the data directory."""
@@ -47,6 +49,15 @@ class Settings(BaseSettings):
     base_rate_uusdc: int = Field(default=1000, ge=1)
     platform_fee_bps: int = Field(default=1500, ge=0, le=10_000)
     geofence_radius_m: float = Field(default=500, gt=0)
+    holds: bool = True
+    """Whether open sessions and unpaid charges count against a consumer's pool when it asks for another."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", value):
+            raise ValueError("must be http:// or https:// and a host, without a path")
+        return value
 
     @classmethod
     def settings_customise_sources(

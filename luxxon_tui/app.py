@@ -163,11 +163,18 @@ async def run_console(api: Luxxon | None, session_id: UUID | None, context: Cons
 
 
 def demo_context(
-    *, workspace: str, chain_name: str, camera: str, operator: str, at: Point, radius_m: float | None
+    *,
+    workspace: str,
+    place: str | None,
+    chain_name: str,
+    camera: str,
+    operator: str,
+    at: Point,
+    radius_m: float | None,
 ) -> ConsoleContext:
     """What a demo knows: it opened the camera itself, at the very point that it asks for."""
     facts = CameraFacts(name=camera, kind=camera, operator=operator, point=at, radius_m=radius_m)
-    return ConsoleContext(workspace=workspace, chain_name=chain_name, camera=facts)
+    return ConsoleContext(workspace=workspace, place=place, chain_name=chain_name, camera=facts)
 
 
 def main() -> int:

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from marketplace import Marketplace
 
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.embedded import EmbeddedPostgres
 
+settings.register_profile("luxxon", deadline=None)
+settings.load_profile("luxxon")
 os.environ.pop("NO_COLOR", None)  # it would strip the colours that snapshots record
 
 
 @pytest.fixture(scope="session")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated embedded PostgreSQL, shared by the whole run."""
-    directory: Path = tmp_path_factory.mktemp("postgres")
+def dsn() -> Iterator[str]:
+    """A migrated embedded PostgreSQL, shared by the whole run.
 
-    async def start() -> EmbeddedPostgres:
+    Not below pytest's own folder: a second run beside this one takes back the permissions on that, and with
+    them the cluster from the database's user.
+    """
+
+    async def start(directory: Path) -> EmbeddedPostgres:
         server = await EmbeddedPostgres.start(directory / "cluster", durable=False)
         await schema.upgrade(server.dsn)
         return server
 
-    server = asyncio.run(start())
-    yield server.dsn
-    asyncio.run(server.close())
+    with tempfile.TemporaryDirectory(prefix="luxxon-tests-") as directory:
+        server = asyncio.run(start(Path(directory)))
+        yield server.dsn
+        asyncio.run(server.close())
 
 
 @pytest.fixture
@@ -49,9 +58,7 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def missing(service: str, install: str) -> None:
-    """Skip a test whose real part is not installed, telling how to get it; in CI that is a failure."""
-    reason = f"service missing: {service}; install it with: {install}"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+@pytest.fixture
+def marketplace(database: Database) -> Marketplace:
+    """The use cases on the empty database, with an edge and pools in memory."""
+    return Marketplace(database)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,6 +23,7 @@ GRACE = timedelta(seconds=60)
 """How long a revoked key keeps working, so that clients can change over."""
 LAST_USED_EVERY = timedelta(minutes=1)
 PREFIX_LENGTH = 20
+NONCE = re.compile("[0-9a-f]{32}")
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -72,6 +74,8 @@ def new_challenge(
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
+    """A key as stored: its hash, what it may do, and how long it still works."""
+
     id: UUID
     workspace_id: UUID
     hash: bytes = field(repr=False)
@@ -104,7 +108,8 @@ def key_hash(plaintext: str) -> bytes:
     Raises:
         InvalidToken: not in the form of a Luxxon key.
     """
-    if not plaintext.startswith(("lxxn_test_", "lxxn_live_")) or len(plaintext) > 128:
+    known = plaintext.startswith(("lxxn_test_", "lxxn_live_"))
+    if not known or len(plaintext) > 128 or not plaintext.isascii():
         raise InvalidToken
     return hashlib.sha256(plaintext.encode()).digest()
 
@@ -115,7 +120,7 @@ def check_mint(label: str, environment: str, scopes: list[str], deployment: str)
     Raises:
         InvalidInput: naming the field.
     """
-    if not 1 <= len(label.strip()) <= 80:
+    if not 1 <= len(label.strip()) <= 80 or not label.isprintable():
         raise InvalidInput("apiKey:label")
     if environment != deployment:
         raise InvalidInput("apiKey:environment")
@@ -146,6 +151,8 @@ def unseal(value: str, now: datetime, secret: bytes) -> WalletPrincipal:
     Raises:
         NotAuthenticated: forged, malformed or expired.
     """
+    if not value.isascii():  # not even text, it could not be hashed
+        raise NotAuthenticated
     body, _, signature = value.partition(".")
     expected = _b64(hmac.digest(secret, body.encode(), "sha256"))
     if not hmac.compare_digest(signature.encode(), expected.encode()):

@@ -21,6 +21,8 @@ class Membership:
 
 
 class Challenges(Protocol):
+    """Issued challenges, each good once."""
+
     async def add(self, tx: Tx, challenge: Challenge) -> None: ...
 
     async def use(
@@ -33,6 +35,8 @@ class Challenges(Protocol):
 
 
 class ApiKeys(Protocol):
+    """Keys by their hash."""
+
     async def add(self, tx: Tx, key: ApiKey) -> None: ...
 
     async def by_hash(self, tx: Tx, digest: bytes) -> ApiKey | None: ...
@@ -47,6 +51,8 @@ class ApiKeys(Protocol):
 
 
 class Members(Protocol):
+    """Who belongs to which workspace, and as what."""
+
     async def add(
         self, tx: Tx, workspace_id: UUID, wallet_address: str, role: MemberRole, now: datetime
     ) -> None: ...

@@ -26,7 +26,13 @@ from luxxon_core.http import operation as http
 from luxxon_core.http.guard import COOKIE
 from luxxon_core.http.operation import Answer, Call, Cookie, Operation
 from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, WalletPrincipal
-from luxxon_core.kernel.errors import InvalidInput, NotAuthenticated, NotAuthorized, NotFound
+from luxxon_core.kernel.errors import (
+    InvalidInput,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+    WorkspaceNotFound,
+)
 
 
 def _cookie(value: str) -> Cookie:
@@ -112,7 +118,7 @@ def operations(access: Access) -> list[Operation]:
             http.Access.WALLET,
             Selected,
             SelectRequest,
-            errors=(NotAuthorized,),
+            errors=(NotAuthorized, WorkspaceNotFound),
         ),
         Operation("POST", "/auth/logout", logout, public, Ok),
         Operation("GET", "/me", me, http.Access.IDENTIFIED, WalletMe | ApiKeyMe),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from luxxon_core.access.domain import (
     LAST_USED_EVERY,
+    NONCE,
     PREFIX_LENGTH,
     ApiKey,
     Challenge,
@@ -29,6 +30,7 @@ from luxxon_core.kernel.errors import (
     NotAuthorized,
     NotFound,
     RevokedApiKey,
+    WorkspaceNotFound,
 )
 from luxxon_core.kernel.ids import NewId
 from luxxon_core.kernel.uow import Tx, UnitOfWork
@@ -36,6 +38,8 @@ from luxxon_core.kernel.uow import Tx, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Access:
+    """Sign-in, keys and roles; implements the guard's ``Authenticator`` and ``Authorizer``."""
+
     uow: UnitOfWork
     challenges: Challenges
     keys: ApiKeys
@@ -67,6 +71,8 @@ class Access:
             NotAuthenticated: ``auth:nonce`` or ``auth:signature``.
         """
         wallet = self.wallets.checksum(wallet_address)
+        if not NONCE.fullmatch(nonce):
+            raise NotAuthenticated("auth:nonce")
         async with self.uow.begin() as tx:
             challenge = await self.challenges.use(tx, nonce, wallet, purpose, now)
         if challenge is None:
@@ -87,8 +93,14 @@ class Access:
     async def select(
         self, principal: WalletPrincipal, workspace_id: UUID, now: datetime
     ) -> tuple[MemberRole, str]:
-        """Pick a workspace; membership is checked afresh. Returns the role and the new cookie value."""
+        """Pick a workspace; membership is checked afresh. Returns the role and the new cookie value.
+
+        Raises:
+            WorkspaceNotFound, NotAuthorized.
+        """
         role = await self.role(principal.wallet_address, workspace_id)
+        if role is None and await self.workspace_name(workspace_id) is None:
+            raise WorkspaceNotFound
         if role is None:
             raise NotAuthorized("auth:member")
         picked = WalletPrincipal(principal.wallet_address, workspace_id, role)
@@ -151,7 +163,8 @@ class Access:
                 raise InvalidApiKey
             if not key.works_at(now):
                 raise RevokedApiKey
-            if key.last_used_at is None or now - key.last_used_at >= LAST_USED_EVERY:
+        if key.last_used_at is None or now - key.last_used_at >= LAST_USED_EVERY:
+            async with self.uow.begin() as tx:
                 await self.keys.touch(tx, key.id, now)
         return ApiKeyPrincipal(key.id, key.workspace_id, frozenset(key.scopes), key.environment)
 

@@ -21,21 +21,26 @@ class SystemSecrets:
 
 
 def kept_secret(path: Path, size: int = 32) -> bytes:
-    """The secret in ``path``, made at first use, readable by its owner alone.
+    """The secret in ``path``, made at first use, readable by its owner alone; whole or absent.
 
     Raises:
-        StartError: the file can be neither read nor made.
+        StartError: the file can be neither read nor made, or it holds less than ``size`` bytes.
     """
     try:
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(handle, "wb") as file:
-            file.write(made := secrets.token_bytes(size))
-        return made
+        if not path.exists():
+            draft = path.with_suffix(".new")
+            draft.unlink(missing_ok=True)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        kept = path.read_bytes()
     except OSError as error:
         raise StartError(message=f"cannot keep secrets in {path.parent}: {error.strerror}") from error
+    if len(kept) < size:
+        raise StartError(message=f"{path} is damaged; remove it to have a new secret made")
+    return kept
 
 
 @contextlib.contextmanager

@@ -279,7 +279,7 @@ class Sessions(Resource):
         return await self._transport.call("POST", path, SessionCancelAllResult)
 
     async def frame(self, session_id: Id) -> bytes:
-        """The latest JPEG; an :class:`ApiError` ``FRAME_NOT_AVAILABLE`` when there is none."""
+        """The latest JPEG; raises ``FrameNotAvailable`` when there is none."""
         return (await self._transport.send("GET", f"/sessions/{session_id}/frame")).content
 
     async def viewer_token(self, session_id: Id) -> ViewerToken:

@@ -31,7 +31,13 @@ from luxxon_core.demo.stage import (
     party,
 )
 from luxxon_core.kernel.clock import milliseconds, utc_now
-from luxxon_core.kernel.errors import FrameNotAvailable, InvalidState, LuxxonError, StartError
+from luxxon_core.kernel.errors import (
+    ExternalError,
+    FrameNotAvailable,
+    InvalidState,
+    LuxxonError,
+    StartError,
+)
 from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.server import Server, running, stop_signal
@@ -51,6 +57,8 @@ SETTLED_WITHIN_SECONDS = 8.0
 SPARE_SECONDS = 15
 """How much longer than asked the session could run: the meter's own limit is not what ends a demo."""
 STOPPED = 130
+HOME, HOME_NAME = Point(50.8466, 4.3528), "Brussels, BE"
+"""Where the demo's camera stands unless told otherwise, and what people call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +94,9 @@ async def run(options: Options) -> int:
     begun, report = time.monotonic(), Report()
     try:
         async with contextlib.AsyncExitStack() as stack:
-            _check_writable(options.save_frame)
             stop = await stack.enter_async_context(stop_signal())
             source = await _opened(stack, options.source)
+            _check_writable(options.save_frame)
             directory = stack.enter_context(_directory(options.data_dir))
             server = await stack.enter_async_context(running(_settings(options, directory)))
             report.timings.server_ready_ms = round((time.monotonic() - begun) * 1000)
@@ -96,6 +104,8 @@ async def run(options: Options) -> int:
     except Interrupted:
         sys.stderr.write("luxxon: stopped before the session was LIVE\n")
         return STOPPED
+    except (DemoFailed, ExternalError) as error:
+        sys.stderr.write(f"luxxon: {error.message}\n")
     report.show(as_json=options.json)
     return 0 if report.ok else 1
 
@@ -104,8 +114,11 @@ def _check_writable(path: Path | None) -> None:
     if path is None:
         return
     try:
+        existed = path.exists()
         with path.open("ab"):
             pass
+        if not existed:
+            path.unlink()
     except OSError as error:
         raise StartError(message=f"cannot write {path}: {error.strerror}") from error
 
@@ -196,7 +209,7 @@ class Demo:
 
     async def _drive(self, consumer: Party, operator: Operator, session_id: str) -> None:
         """Wait for LIVE, let it run, take a frame, end it, wait for the money."""
-        live = await self._live(consumer, session_id)
+        live = await self._live(consumer, operator, session_id)
         assert live.started_at is not None
         if operator.posted_at is not None:
             self.report.timings.first_frame_ms = milliseconds(
@@ -204,13 +217,15 @@ class Demo:
             )
         self._say("LIVE")
         await self._run_length(consumer, session_id, live)
-        self.report.frame = await self._take_frame(consumer, session_id)
-        with contextlib.suppress(InvalidState):  # ended in the console
-            await consumer.api.sessions.end(session_id)
+        try:
+            self.report.frame = await self._take_frame(consumer, session_id)
+        finally:
+            with contextlib.suppress(InvalidState):  # ended in the console
+                await consumer.api.sessions.end(session_id)
         self._say("ENDED")
         await self._settle(consumer, session_id)
 
-    async def _live(self, consumer: Party, session_id: str) -> Receipt:
+    async def _live(self, consumer: Party, operator: Operator, session_id: str) -> Receipt:
         async def look() -> Receipt | None:
             if self.stop.is_set():
                 raise Interrupted
@@ -224,7 +239,9 @@ class Demo:
                 await consumer.api.sessions.cancel(session_id)
             if self.stop.is_set():
                 raise
-            raise DemoFailed(message="the camera's first frame did not arrive") from None
+            reason = operator.agent.status.last_error
+            message = "the camera's first frame did not arrive" + (f": {reason}" if reason else "")
+            raise DemoFailed(message=message) from None
         if receipt.started_at is None:
             raise DemoFailed(message=f"the session was {receipt.state} before it was LIVE")
         return receipt
@@ -251,7 +268,10 @@ class Demo:
             width, height = picture.size
         path = self.options.save_frame
         if path is not None:
-            await asyncio.to_thread(path.write_bytes, jpeg)
+            try:
+                await asyncio.to_thread(path.write_bytes, jpeg)
+            except OSError as error:
+                raise DemoFailed(message=f"cannot write {path}: {error.strerror}") from error
         return FrameInfo(str(path) if path else None, width, height, len(jpeg))
 
     async def _settle(self, consumer: Party, session_id: str) -> None:
@@ -271,6 +291,7 @@ class Demo:
         console = import_module("luxxon_tui.app")
         context = console.demo_context(
             workspace=consumer.name,
+            place=HOME_NAME if self.options.at == HOME else None,
             chain_name=self.server.deployment.config.chain_name,
             camera=self.options.source.partition(":")[0],
             operator=supplier.name,
@@ -286,6 +307,8 @@ class Demo:
             await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self.stop.set()
             await driving
+            if showing.done():
+                showing.result()  # a console that broke is not to be taken for one that was left
         finally:
             for task in (showing, stopping, driving):
                 task.cancel()

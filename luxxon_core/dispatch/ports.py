@@ -10,6 +10,8 @@ from luxxon_core.kernel.uow import Tx
 
 
 class Suppliers(Protocol):
+    """Those who may be given a session."""
+
     async def claim(self, tx: Tx, point: Point, *, wait: bool = False) -> UUID | None:
         """Make the longest-idle ONLINE supplier whose circle holds ``point`` BUSY and return it.
 

@@ -22,6 +22,8 @@ from luxxon_core.sessions.ports import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
+    """Gives a requested session to a supplier."""
+
     uow: UnitOfWork
     sessions: Sessions
     suppliers: Suppliers

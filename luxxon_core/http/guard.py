@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +11,7 @@ from luxxon_core.http.operation import Access, Operation
 from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Principal
 from luxxon_core.kernel.errors import (
     InsufficientScope,
+    InvalidInput,
     NotAuthenticated,
     NotAuthorized,
     WorkspaceMismatch,
@@ -21,6 +22,8 @@ COOKIE = "lx_session"
 
 
 class Authenticator(Protocol):
+    """Turns a credential into a principal; implemented by the access slice."""
+
     async def by_bearer(self, token: str, now: datetime) -> Principal:
         """The principal of an ``Authorization: Bearer`` value; raises the 401 family."""
         ...
@@ -31,6 +34,8 @@ class Authenticator(Protocol):
 
 
 class Authorizer(Protocol):
+    """Knows who is a member of what."""
+
     async def role(self, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
         """The wallet's role in the workspace, None when it is no member.
 
@@ -41,6 +46,8 @@ class Authorizer(Protocol):
 
 
 class Guard:
+    """Refuses a call before it reaches its handler."""
+
     def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -69,22 +76,30 @@ class Guard:
         return principal
 
     async def workspace(
-        self, operation: Operation, principal: Principal | None, path: Mapping[str, str], named: object
+        self,
+        operation: Operation,
+        principal: Principal | None,
+        path: Mapping[str, str],
+        named: Iterable[object],
     ) -> UUID | None:
-        """The workspace the caller acts for: from the path, else ``named``, else the caller's own.
+        """The workspace the caller acts for: from the path, else the first ``named``, else the caller's own.
+
+        ``named`` are the values of ``workspaceId`` in query and body, None where there is none.
 
         Raises:
-            WorkspaceMismatch: a key bound to another one.
+            InvalidInput: ``auth:workspaceId``.
+            WorkspaceMismatch: a key bound to another one than any of them.
             NotAuthorized: a wallet that picked none, is no member, or lacks the role.
         """
         if principal is None or operation.access not in (Access.WORKSPACE, Access.WALLET_WORKSPACE):
             return None
-        explicit = _parse(path[operation.workspace_param]) if operation.workspace_param else _named(named)
+        explicit = [_parse(path[operation.workspace_param])] if operation.workspace_param else []
+        explicit += [_named(value) for value in named if value is not None]
         if isinstance(principal, ApiKeyPrincipal):
-            if explicit not in (None, principal.workspace_id):
+            if any(one != principal.workspace_id for one in explicit):
                 raise WorkspaceMismatch("auth:workspaceMismatch")
             return principal.workspace_id
-        chosen = explicit or principal.workspace_id
+        chosen = explicit[0] if explicit else principal.workspace_id
         if chosen is None:
             raise NotAuthorized("auth:noWorkspace")
         role = await self._authorizer.role(principal.wallet_address, chosen)
@@ -100,9 +115,9 @@ def _parse(text: str) -> UUID:
         raise WorkspaceNotFound from None
 
 
-def _named(value: object) -> UUID | None:
-    """A ``workspaceId`` of body or query; a malformed one is left to input validation."""
+def _named(value: object) -> UUID:
+    """A ``workspaceId`` of body or query."""
     try:
-        return UUID(value) if isinstance(value, str) else None
+        return UUID(value if isinstance(value, str) else "")
     except ValueError:
-        return None
+        raise InvalidInput("auth:workspaceId") from None

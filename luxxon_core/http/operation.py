@@ -73,7 +73,6 @@ class Call(Generic[Body_co]):
     path: Mapping[str, str]
     query: Mapping[str, str]
     now: datetime
-    credential: str | None = field(default=None, repr=False)
 
     @property
     def acting(self) -> UUID:
@@ -95,7 +94,7 @@ Handler = Callable[[Call[Any]], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An endpoint.
+    """An endpoint. Routing, guarding and decoding read the row; ``out`` and ``errors`` document it.
 
     ``path`` is aiohttp's form, relative to the base. ``workspace_param`` names the path parameter that is
     itself the workspace; otherwise ``workspaceId`` of body or query may name one. ``scopes``: any one of

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 EARTH_RADIUS_M = 6_371_008.7714
 """Mean radius of the WGS84 ellipsoid (IUGG R1)."""
 
+TINY_DEGREES = 1e-12
+"""A ten-thousandth of a millimetre on the ground."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place: ``lat`` -90…90, ``lng`` -180…180, both finite.
+    """A place: ``lat`` -90…90, ``lng`` -180…180, both finite; less than :data:`TINY_DEGREES` is zero.
 
     Raises:
         ValueError: naming the coordinate that is out of range.
@@ -25,6 +28,9 @@ class Point:
             raise ValueError("lat")
         if not -180 <= self.lng <= 180:
             raise ValueError("lng")
+        for name in ("lat", "lng"):  # numbers near the end of the float range underflow in SQL
+            if abs(getattr(self, name)) < TINY_DEGREES:
+                object.__setattr__(self, name, 0.0)
 
 
 def distance_m(a: Point, b: Point) -> float:

@@ -15,6 +15,8 @@ class Tx(Protocol):
 
 
 class UnitOfWork(Protocol):
+    """Opens transactions and reads."""
+
     def begin(self) -> AbstractAsyncContextManager[Tx]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         ...

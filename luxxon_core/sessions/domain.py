@@ -56,6 +56,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """One request for live video, from REQUESTED to a terminal state."""
+
     id: UUID
     consumer_workspace_id: UUID
     requested: Point
@@ -90,15 +92,15 @@ class Meter:
     charged_uusdc: int
 
 
-def check_duration(max_duration_s: int) -> int:
-    """A positive whole number of seconds, at most a day.
+def check_duration(max_duration_s: float) -> int:
+    """A positive whole number of seconds, at most a day; JSON does not tell 10 from 10.0.
 
     Raises:
         InvalidInput: ``session:maxDurationSeconds``.
     """
-    if not 1 <= max_duration_s <= MAX_DURATION_S:
+    if not 1 <= max_duration_s <= MAX_DURATION_S or max_duration_s % 1:
         raise InvalidInput("session:maxDurationSeconds")
-    return max_duration_s
+    return int(max_duration_s)
 
 
 def clamp_wait(wait_timeout_s: float | None) -> int:

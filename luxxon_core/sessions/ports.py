@@ -12,6 +12,8 @@ from luxxon_core.sessions.domain import Session, State
 
 
 class Sessions(Protocol):
+    """Sessions and their live inputs."""
+
     async def add(self, tx: Tx, session: Session) -> None: ...
 
     async def get(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Session | None:
@@ -55,6 +57,21 @@ class Sessions(Protocol):
         ...
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None: ...
+
+    async def committed(self, tx: Tx, wallet_address: str) -> int:
+        """µUSDC of a wallet's pool that are spoken for: holds of its open sessions and charges not yet paid.
+
+        Nobody else can ask for this wallet until the transaction ends.
+        """
+        ...
+
+    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> None:
+        """Note that the edge is being served."""
+        ...
+
+    async def alive_at(self, tx: Tx, edge: str) -> datetime | None:
+        """When the edge was last known to be served."""
+        ...
 
 
 class Settlements(Protocol):

@@ -36,6 +36,9 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     whip_url: str | UnsetType | None = UNSET
     consistency_token: str | UnsetType | None = UNSET
 
+    def __repr__(self) -> str:
+        return f"Session({self.id}, {self.state})"  # the URLs are secrets
+
     @classmethod
     def of(cls, session: DomainSession, viewer: UUID) -> Session:
         """The session as ``viewer`` may see it: playback when LIVE, the publish URL for its operator only."""
@@ -68,7 +71,7 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class CreateRequest(msgspec.Struct, frozen=True, rename="camel"):
     lat: float
     lng: float
-    max_duration_seconds: int
+    max_duration_seconds: int | float
     wait_timeout_seconds: float | None = None
     quote_id: str | None = None
     workspace_id: str | None = None
@@ -82,6 +85,9 @@ class ViewerToken(msgspec.Struct, frozen=True, rename="camel"):
     video_backend_ref: str
     whep_url: str
 
+    def __repr__(self) -> str:
+        return f"ViewerToken({self.video_backend_ref})"  # the URL is a secret
+
     @classmethod
     def of(cls, live_input: LiveInput) -> ViewerToken:
         return cls(live_input.uid, live_input.whep_url)
@@ -90,6 +96,9 @@ class ViewerToken(msgspec.Struct, frozen=True, rename="camel"):
 class ProducerToken(msgspec.Struct, frozen=True, rename="camel"):
     video_backend_ref: str
     whip_url: str
+
+    def __repr__(self) -> str:
+        return f"ProducerToken({self.video_backend_ref})"  # the URL is a secret
 
     @classmethod
     def of(cls, live_input: LiveInput) -> ProducerToken:
@@ -101,6 +110,9 @@ class SessionStarted(msgspec.Struct, frozen=True, rename="camel"):
     video_backend_ref: str
     whip_url: str
     whep_url: str
+
+    def __repr__(self) -> str:
+        return f"SessionStarted({self.video_backend_ref})"  # the URL is a secret
 
     @classmethod
     def of(cls, session: DomainSession, viewer: UUID) -> SessionStarted:

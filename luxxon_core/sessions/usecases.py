@@ -14,9 +14,11 @@ from uuid import UUID
 import structlog
 
 from luxxon_core.kernel.errors import (
+    DatabaseError,
     InsufficientCredit,
     InvalidInput,
     InvalidState,
+    LuxxonError,
     NotAuthorized,
     OutsideCoverage,
     SessionNotFound,
@@ -49,10 +51,14 @@ class Policy:
     base_rate_uusdc: int
     platform_fee_bps: int
     geofence_radius_m: float
+    holds: bool = True
+    """Whether open sessions and unpaid charges count against the pool (api-contract §22, over-commit)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCases:
+    """One method for each thing that can happen to a session."""
+
     uow: UnitOfWork
     sessions: Sessions
     workspaces: Workspaces
@@ -69,15 +75,16 @@ class SessionCases:
         self,
         workspace_id: UUID,
         point: Point,
-        max_duration_s: int,
+        max_duration_s: float,
         wait_timeout_s: float | None,
         now: datetime,
     ) -> Session:
-        """Post a request. Nothing is reserved; the pool must hold rate × duration on chain now.
+        """Post a request. The pool on chain must hold rate × duration now, beside what is spoken for.
 
         Raises:
             NotAuthorized: ``session:notConsumer``.
-            InsufficientCredit: ``session:insufficientCredit``.
+            InsufficientCredit: ``session:insufficientCredit``, or ``session:holds`` when the pool would do
+                but for other sessions.
             ExternalError: the chain could not be read.
         """
         workspace = await self._workspace(workspace_id)
@@ -90,10 +97,17 @@ class SessionCases:
             platform_fee_bps=self.policy.platform_fee_bps,
             geofence_radius_m=self.policy.geofence_radius_m,
         )
-        if await self.pools.pool_of(workspace.wallet_address) < terms.hold_uusdc:
-            raise InsufficientCredit("session:insufficientCredit")
         session = Session(self.new_id(), workspace_id, point, terms, now)
         async with self.uow.begin() as tx:
+            # what is spoken for first: a payment made in between is then counted twice, never not at all
+            committed = (
+                await self.sessions.committed(tx, workspace.wallet_address) if self.policy.holds else 0
+            )
+            pool = await self.pools.pool_of(workspace.wallet_address)
+            if pool < terms.hold_uusdc:
+                raise InsufficientCredit("session:insufficientCredit")
+            if pool - committed < terms.hold_uusdc:
+                raise InsufficientCredit("session:holds")
             await self.sessions.add(tx, session)
         return session
 
@@ -156,19 +170,20 @@ class SessionCases:
         Raises:
             VideoError: the edge refused; the session is as it was.
         """
-        async with self.uow.begin() as tx:
-            session = await self._operated(tx, session_id, workspace_id, domain.check_start)
-            if session.live_input is not None:
-                return session
-            live_input = await self.edge.create()
-            try:
-                await self.sessions.add_live_input(tx, session_id, live_input, now)
+        minted: LiveInput | None = None
+        try:
+            async with self.uow.begin() as tx:
+                session = await self._operated(tx, session_id, workspace_id, domain.check_start)
+                if session.live_input is not None:
+                    return session
+                minted = await self.edge.create()
+                await self.sessions.add_live_input(tx, session_id, minted, now)
                 await self.workspaces.occupy(tx, workspace_id)
-                session = await self._found(tx, session_id)
-            except BaseException:
-                await self.edge.delete(live_input)
-                raise
-        return session
+                return await self._found(tx, session_id)
+        except BaseException:
+            if minted is not None:
+                await self.edge.delete(minted)
+            raise
 
     async def cancel_all(self, workspace_id: UUID, now: datetime) -> list[UUID]:
         """Give back every ASSIGNED session of the operator; LIVE ones go on. Ids oldest first."""
@@ -207,13 +222,12 @@ class SessionCases:
             session_id = await self.sessions.live_input_of(tx, event.uid)
             if session_id is None:
                 return
+            before = await self._found(tx, session_id)  # locked: no end bills windows that change under it
             if event.kind is MediaEventKind.DISCONNECTED:
                 await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, event.at)
                 return
-            if event.kind is MediaEventKind.FIRST_FRAME:
-                before = await self._found(tx, session_id)
-                if before.state is State.ASSIGNED:
-                    await self._store(tx, before, domain.go_live(before, now), now)
+            if event.kind is MediaEventKind.FIRST_FRAME and before.state is State.ASSIGNED:
+                await self._store(tx, before, domain.go_live(before, now), now)
             await self.windows.close(tx, session_id, Reason.NETWORK_ERROR, event.at)
 
     async def sweep(self, now: datetime) -> int:
@@ -232,32 +246,45 @@ class SessionCases:
                     await self._store(tx, before, after, now)
             except InvalidState:
                 continue  # another process or a person was first
+            except LuxxonError as error:
+                log.error("session not swept", session_id=str(session_id), code=error.code, cause=str(error))
+                continue  # it must not keep the others waiting
             await self._tear_down(after, now)
             swept += 1
         return swept
 
+    async def stamp_alive(self, now: datetime) -> None:
+        """Note every second that the edge is being served: after a crash, what came later is not charged."""
+        async with self.uow.begin() as tx:
+            await self.sessions.stamp_alive(tx, self.edge.name, now)
+
     async def restore(self, now: datetime) -> int:
         """After a restart: let the edge serve the live inputs of open sessions again.
 
-        A LIVE one has no media until its publisher is back, so its NETWORK_ERROR window opens here.
+        A LIVE one had no media from the edge's last sign of life on and has none until its publisher is back:
+        its NETWORK_ERROR window opens there.
         """
         async with self.uow.begin() as tx:
+            alive_at = await self.sessions.alive_at(tx, self.edge.name) or now
             inputs = await self.sessions.live_inputs(tx)
             for live_input in inputs:
                 session_id = await self.sessions.live_input_of(tx, live_input.uid)
                 assert session_id is not None
-                await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, now)
+                await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, alive_at)
         for live_input in inputs:
-            await self.edge.restore(live_input)
+            try:
+                await self.edge.restore(live_input)
+            except (
+                VideoError
+            ) as error:  # its URLs are of another address: the wait or the meter's end is near
+                log.warning("live input not restored", uid=live_input.uid, code=error.code)
         return len(inputs)
 
     async def sweep_torn_down(self, now: datetime) -> int:
-        """Tell the edge of finished sessions whose teardown did not get through."""
+        """Tell the edge of finished sessions whose teardown did not get through; returns how many did now."""
         async with self.uow.read() as tx:
             inputs = await self.sessions.torn_down(tx)
-        for live_input in inputs:
-            await self._delete(live_input, now)
-        return len(inputs)
+        return sum([await self._delete(live_input, now) for live_input in inputs])
 
     # -- shared steps ---------------------------------------------------------------------------------
 
@@ -276,24 +303,25 @@ class SessionCases:
 
     async def _queue_settlement(self, tx: Tx, session: Session, now: datetime) -> None:
         assert session.operator_workspace_id is not None
-        consumer = await self.workspaces.get(tx, session.consumer_workspace_id)
-        operator = await self.workspaces.get(tx, session.operator_workspace_id)
-        if consumer is None or operator is None:
-            raise WorkspaceNotFound
-        await self.settlements.queue(tx, session, consumer.wallet_address, operator.wallet_address, now)
+        consumer = await self.workspaces.wallet(tx, session.consumer_workspace_id)
+        operator = await self.workspaces.wallet(tx, session.operator_workspace_id)
+        await self.settlements.queue(tx, session, consumer, operator, now)
 
     async def _tear_down(self, session: Session, now: datetime) -> None:
         if session.live_input is not None:
             await self._delete(session.live_input, now)
 
-    async def _delete(self, live_input: LiveInput, now: datetime) -> None:
+    async def _delete(self, live_input: LiveInput, now: datetime) -> bool:
+        """Tell the edge, then note that it knows. What fails is tried again by the sweep: the session's end
+        has been committed, and nobody is helped by an error now."""
         try:
             await self.edge.delete(live_input)
-        except VideoError as error:
+            async with self.uow.begin() as tx:
+                await self.sessions.mark_deleted(tx, live_input.uid, now)
+        except (VideoError, DatabaseError) as error:
             log.warning("live input not deleted, will be tried again", uid=live_input.uid, code=error.code)
-            return
-        async with self.uow.begin() as tx:
-            await self.sessions.mark_deleted(tx, live_input.uid, now)
+            return False
+        return True
 
     async def _found(self, tx: Tx, session_id: UUID, *, lock: bool = True) -> Session:
         session = await self.sessions.get(tx, session_id, lock=lock)

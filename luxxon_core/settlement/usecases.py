@@ -57,6 +57,8 @@ class QueueSettlement:
 
 @dataclass(frozen=True, slots=True)
 class GetSettlement:
+    """Looks a settlement up."""
+
     uow: UnitOfWork
     store: SettlementStore
 

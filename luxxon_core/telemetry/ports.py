@@ -11,6 +11,8 @@ from luxxon_core.telemetry.domain import LiveSession, Reason, Sample, Window
 
 
 class Windows(Protocol):
+    """Disconnect windows: at most one open for each session and reason."""
+
     async def open(self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime) -> bool:
         """Open a window on a LIVE session, not before its start; False when one of that reason is open."""
         ...
@@ -29,15 +31,22 @@ class Windows(Protocol):
 
 
 class Heartbeats(Protocol):
+    """The last sample of each workspace, and who fell silent."""
+
     async def record(self, tx: Tx, workspace_id: UUID, sample: Sample) -> bool:
         """Store the sample; False when its sequence is not above the last one."""
         ...
 
-    async def live_session(self, tx: Tx, workspace_id: UUID, session_id: UUID | None) -> LiveSession | None:
-        """The LIVE session that the workspace operates (the named one, else any)."""
+    async def live_sessions(self, tx: Tx, workspace_id: UUID) -> list[LiveSession]:
+        """The LIVE sessions that the workspace operates; none can end before the transaction does."""
         ...
 
     async def stale(self, tx: Tx, before: datetime) -> list[tuple[UUID, datetime]]:
         """LIVE sessions whose operator sent heartbeats during the session, the last one before ``before``,
         with no STALE_TELEMETRY window open: id and time of that last heartbeat."""
+        ...
+
+    async def still_stale(self, tx: Tx, session_id: UUID, before: datetime) -> datetime | None:
+        """The same for one session, after waiting for heartbeats under way and keeping new ones out until
+        the transaction ends; None when one has come."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from luxxon_core.http.operation import Access, Call, Operation
@@ -13,22 +14,28 @@ from luxxon_core.telemetry.schemas import HeartbeatRequest
 from luxxon_core.telemetry.usecases import Telemetry
 from luxxon_core.workspaces.schemas import Workspace
 
+MAX_MEASURED = 1e9
+"""No device measures more metres, or metres a second; columns of single precision hold it."""
 
-def _sequence(value: int | str) -> int:
-    try:
-        sequence = int(value)
-    except ValueError:
-        raise InvalidInput("heartbeat:sequence") from None
-    if not 0 <= sequence < 1 << 63:
+
+def _sequence(value: float | str) -> int:
+    """A whole number below 2^63, as JSON number or decimal digits."""
+    if isinstance(value, str):
+        whole = int(value) if re.fullmatch(r"[0-9]{1,19}", value) else -1
+    else:
+        whole = int(value) if value % 1 == 0 else -1
+    if not 0 <= whole < 1 << 63:
         raise InvalidInput("heartbeat:sequence")
-    return sequence
+    return whole
 
 
 def operations(telemetry: Telemetry) -> list[Operation]:
     async def heartbeat(call: Call[HeartbeatRequest]) -> Workspace:
         body = call.body
-        if not body.accuracy_meters >= 0:
+        if not 0 <= body.accuracy_meters <= MAX_MEASURED:
             raise InvalidInput("heartbeat:accuracyMeters")
+        if body.speed_mps is not None and not abs(body.speed_mps) <= MAX_MEASURED:
+            raise InvalidInput("heartbeat:speedMps")
         try:
             point = Point(body.lat, body.lng)
             session_id = UUID(body.session_id) if body.session_id is not None else None

@@ -12,7 +12,7 @@ class HeartbeatRequest(msgspec.Struct, frozen=True, rename="camel"):
     lat: float
     lng: float
     accuracy_meters: float
-    sequence: int | str
+    sequence: int | float | str
     session_id: str | None = None
     speed_mps: float | None = None
 

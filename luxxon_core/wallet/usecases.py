@@ -14,6 +14,8 @@ from luxxon_core.workspaces.ports import Workspaces
 
 @dataclass(frozen=True, slots=True)
 class Wallets:
+    """Pool balances of workspaces; implements the sessions' port ``Pools``."""
+
     uow: UnitOfWork
     workspaces: Workspaces
     chain: Chain

@@ -38,6 +38,8 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
+    """A tenant: its wallet, what it covers, and whether it is available."""
+
     id: UUID
     slug: str
     name: str
@@ -87,13 +89,13 @@ def new_workspace(
 
 
 def clean_name(name: str) -> str:
-    """The trimmed name, 1 to 80 characters.
+    """The trimmed name, 1 to 80 printable characters.
 
     Raises:
         InvalidInput: ``workspace:name``.
     """
     name = name.strip()
-    if not 1 <= len(name) <= 80:
+    if not 1 <= len(name) <= 80 or not name.isprintable():
         raise InvalidInput("workspace:name")
     return name
 

@@ -11,12 +11,18 @@ from luxxon_core.workspaces.domain import Workspace
 
 
 class Workspaces(Protocol):
+    """Tenants and the availability of suppliers."""
+
     async def add(self, tx: Tx, workspace: Workspace) -> bool:
         """Insert; False when the slug is taken."""
         ...
 
     async def get(self, tx: Tx, workspace_id: UUID, *, lock: bool = False) -> Workspace | None:
         """The workspace, deleted ones excepted; ``lock`` holds its row until the transaction ends."""
+        ...
+
+    async def wallet(self, tx: Tx, workspace_id: UUID) -> str:
+        """The wallet of a workspace that exists, deleted or not: what is owed is owed."""
         ...
 
     async def of_wallet(self, tx: Tx, wallet_address: str) -> list[tuple[Workspace, str]]:

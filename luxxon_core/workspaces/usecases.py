@@ -17,6 +17,8 @@ from luxxon_core.workspaces.ports import Workspaces
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceCases:
+    """Tenants as their members see and change them."""
+
     uow: UnitOfWork
     workspaces: Workspaces
     access: Access

@@ -59,13 +59,13 @@ class Served:
 
 async def until(condition: Callable[[], object], timeout: float = WAIT) -> None:
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 (what is waited for happens at a remote peer)
+        while not condition():
             await asyncio.sleep(0.01)
 
 
 async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = WAIT) -> T:
     async with asyncio.timeout(timeout):
-        while (result := await probe()) is None:  # noqa: ASYNC110
+        while (result := await probe()) is None:
             await asyncio.sleep(0.01)
         return result
 

@@ -74,7 +74,12 @@ class Database:
         import asyncpg
 
         try:
-            async with self._pool.acquire() as held:
-                yield cast("asyncpg.Connection[Any]", held)
+            held = await self._pool.acquire()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise DatabaseError("database:connect") from error
+        try:
+            yield cast("asyncpg.Connection[Any]", held)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # not OSError: that may be another's
             raise DatabaseError("database:failed") from error
+        finally:
+            await self._pool.release(held)

@@ -33,6 +33,7 @@ DATABASE = "postgres"
 SOCKET_PATH_MAX = 100
 """sun_path holds 104 bytes on macOS and 108 on Linux (unix(7))."""
 READY_SECONDS = 30.0
+WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,22 @@ class _Identity:
 class EmbeddedPostgres:
     """A running server; ``dsn`` connects to it. Use :meth:`start` and :meth:`close`."""
 
-    def __init__(self, keeper: subprocess.Popen[bytes], socket_dir: Path, *, temporary_socket: bool) -> None:
-        self._keeper = keeper
+    def __init__(
+        self,
+        directory: Path,
+        command: list[str],
+        identity: _Identity,
+        socket_dir: Path,
+        *,
+        temporary_socket: bool,
+    ) -> None:
+        self._directory = directory
+        self._command = command
+        self._identity = identity
         self._socket_dir = socket_dir
         self._temporary_socket = temporary_socket
+        self._closed = False
+        self._keeper = self._launch()
 
     @property
     def dsn(self) -> str:
@@ -94,14 +107,31 @@ class EmbeddedPostgres:
         }
         command = [str(binaries / "postgres"), "-D", str(directory)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (directory / "server.log").open("ab") as output:
-            keeper = _keep(command, identity, output)
-        server = cls(keeper, socket_dir, temporary_socket=temporary)
-        server._wait_until_ready(directory)
-        return server
+        return cls(directory, command, identity, socket_dir, temporary_socket=temporary)
 
-    def _wait_until_ready(self, directory: Path) -> None:
+    async def watch(self) -> None:
+        """Start the server again whenever it ends on its own; until :meth:`close` or cancelled.
+
+        Raises:
+            StartError: it does not come up again.
+        """
+        while not self._closed:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._keeper.poll() is not None and not self._closed:
+                log.error("the embedded database has ended, starting it again")
+                self._keeper = await asyncio.to_thread(self._launch)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        end_leftover(self._directory)
+        (self._directory / "postmaster.pid").unlink(missing_ok=True)  # a stale one would read as ready
+        with (self._directory / "server.log").open("ab") as output:
+            keeper = _keep(self._command, self._identity, output)
+        self._wait_until_ready(keeper)
+        return keeper
+
+    def _wait_until_ready(self, keeper: subprocess.Popen[bytes]) -> None:
         """Wait for the postmaster to write ``ready`` on line 8 of its pid file (miscinit.h)."""
+        directory = self._directory
         pid_file = directory / "postmaster.pid"
 
         def ready() -> bool:
@@ -112,11 +142,11 @@ class EmbeddedPostgres:
             return len(lines) >= 8 and lines[7].strip() == "ready"
 
         try:
-            wait_for(lambda: ready() or self._keeper.poll() is not None, READY_SECONDS)
+            wait_for(lambda: ready() or keeper.poll() is not None, READY_SECONDS)
         except TimeoutError as error:
-            self._stop()
+            _end(keeper)
             raise StartError(message=f"the database in {directory} did not start") from error
-        if self._keeper.poll() is not None:
+        if keeper.poll() is not None:
             last = (directory / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
             raise StartError(message=f"the database in {directory} did not start: {''.join(last)}")
 
@@ -125,11 +155,16 @@ class EmbeddedPostgres:
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-        self._keeper.wait()
+        self._closed = True
+        _end(self._keeper)
         if self._temporary_socket:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
+
+
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    if keeper.stdin is not None:
+        keeper.stdin.close()
+    keeper.wait()
 
 
 def end_leftover(directory: Path) -> bool:

@@ -46,7 +46,7 @@ async def upgrade(dsn: str) -> None:
             current = await connection.fetchval("select version_num from alembic_version") if known else None
             if current == head():
                 return
-            if current is None:
+            if not known:
                 async with connection.transaction():
                     await connection.execute(HEAD_SQL.read_text(encoding="utf-8"))
                 return
@@ -54,7 +54,10 @@ async def upgrade(dsn: str) -> None:
             await connection.close()
     except (asyncpg.PostgresError, OSError) as error:
         raise StartError(message=f"cannot prepare the database: {error}") from error
-    await run(dsn, lambda opened: _upgrade(opened, str(current)))
+    except (asyncpg.InterfaceError, ValueError) as error:
+        # the text of these may repeat the address, password included
+        raise StartError(message="the database URL is not one of PostgreSQL") from error
+    await run(dsn, lambda opened: _upgrade(opened, current))
 
 
 async def run(dsn: str, work: Callable[[Connection], None]) -> None:
@@ -84,14 +87,15 @@ def config(connection: Connection | None = None, output: io.StringIO | None = No
     return made
 
 
-def _upgrade(connection: Connection, current: str) -> None:
+def _upgrade(connection: Connection, current: str | None) -> None:
     from alembic import command
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
     configured = config(connection)
     try:
-        ScriptDirectory.from_config(configured).get_revision(current)
+        if current is not None:  # None: a database that was downgraded to nothing
+            ScriptDirectory.from_config(configured).get_revision(current)
     except CommandError as error:
         raise StartError(
             message=f"the database has schema {current}, newer than this version of luxxon knows ({head()})"

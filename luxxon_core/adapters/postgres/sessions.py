@@ -35,7 +35,11 @@ class PgSessions:
         )
 
     async def get(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Session | None:
-        row = await connection(tx).fetchrow(SQL["lock" if lock else "get"], session_id)
+        held = connection(tx)
+        if lock:
+            # a statement of its own: the next one then sees the live input that the previous holder stored
+            await held.execute(SQL["lock"], session_id)
+        row = await held.fetchrow(SQL["get"], session_id)
         return _session(row) if row is not None else None
 
     async def swap(self, tx: Tx, before: State, session: Session) -> bool:
@@ -90,6 +94,17 @@ class PgSessions:
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None:
         await connection(tx).execute(SQL["mark_deleted"], uid, now)
+
+    async def committed(self, tx: Tx, wallet_address: str) -> int:
+        await connection(tx).execute(SQL["lock_wallet"], wallet_address)
+        return int(await connection(tx).fetchval(SQL["committed"], wallet_address))
+
+    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> None:
+        await connection(tx).execute(SQL["stamp_alive"], edge, now)
+
+    async def alive_at(self, tx: Tx, edge: str) -> datetime | None:
+        at: datetime | None = await connection(tx).fetchval(SQL["alive_at"], edge)
+        return at
 
 
 def _live_input(row: Mapping[str, Any]) -> LiveInput:

@@ -153,6 +153,13 @@ live_input = Table(
     _moment("deleted_at"),
 )
 
+edge_alive = Table(
+    "edge_alive",
+    metadata,
+    Column("edge", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, comment="when the edge was last being served"),
+)
+
 disconnect_window = Table(
     "disconnect_window",
     metadata,

@@ -43,12 +43,20 @@ class PgHeartbeats:
         )
         return recorded is not None
 
-    async def live_session(self, tx: Tx, workspace_id: UUID, session_id: UUID | None) -> LiveSession | None:
-        row = await connection(tx).fetchrow(SQL["live_session"], workspace_id, session_id)
-        if row is None:
-            return None
-        point = Point(row["requested_lat"], row["requested_lng"])
-        return LiveSession(row["id"], point, row["geofence_radius_m"])
+    async def live_sessions(self, tx: Tx, workspace_id: UUID) -> list[LiveSession]:
+        rows = await connection(tx).fetch(SQL["live_sessions"], workspace_id)
+        return [
+            LiveSession(
+                row["id"], Point(row["requested_lat"], row["requested_lng"]), row["geofence_radius_m"]
+            )
+            for row in rows
+        ]
 
     async def stale(self, tx: Tx, before: datetime) -> list[tuple[UUID, datetime]]:
         return [(row["id"], row["last_seen_at"]) for row in await connection(tx).fetch(SQL["stale"], before)]
+
+    async def still_stale(self, tx: Tx, session_id: UUID, before: datetime) -> datetime | None:
+        # Two statements: the second sees the heartbeat that the first has waited for.
+        await connection(tx).execute(SQL["lock_live"], session_id)
+        last: datetime | None = await connection(tx).fetchval(SQL["still_stale"], session_id, before)
+        return last

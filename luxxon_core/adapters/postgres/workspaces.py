@@ -33,6 +33,9 @@ class PgWorkspaces:
         row = await connection(tx).fetchrow(SQL["lock" if lock else "get"], workspace_id)
         return _workspace(row) if row is not None else None
 
+    async def wallet(self, tx: Tx, workspace_id: UUID) -> str:
+        return str(await connection(tx).fetchval(SQL["wallet"], workspace_id))
+
     async def of_wallet(self, tx: Tx, wallet_address: str) -> list[tuple[Workspace, str]]:
         rows = await connection(tx).fetch(SQL["of_wallet"], wallet_address)
         return [(_workspace(row), row["member_role"]) for row in rows]

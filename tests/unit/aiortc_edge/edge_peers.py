@@ -86,7 +86,7 @@ def send_h264(pc: RTCPeerConnection) -> None:
 
 async def until(condition: Callable[[], object], timeout: float = WAIT) -> None:
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 (what is waited for happens at a remote peer)
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -63,7 +63,7 @@ Until = Callable[..., object]
 def until() -> Until:
     async def wait(true: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not true():  # noqa: ASYNC110 - what is waited for has no event
+            while not true():
                 await asyncio.sleep(0.02)
 
     return wait

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -77,6 +78,50 @@ async def test_a_start_ends_what_a_killed_keeper_left(tmp_path: Path) -> None:
         await connection.close()
     finally:
         await again.close()
+
+
+async def test_it_is_started_again_when_it_dies(tmp_path: Path) -> None:
+    server = await EmbeddedPostgres.start(tmp_path / "cluster", durable=False)
+    watching = asyncio.create_task(server.watch())
+    try:
+        first = postmaster(tmp_path / "cluster")
+        keeper = first.parent()
+        assert keeper is not None
+        keeper.kill()
+        first.kill()
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    connection = await asyncpg.connect(server.dsn)
+                except (OSError, asyncpg.PostgresError):
+                    await asyncio.sleep(0.05)
+                    continue
+                break
+        assert await connection.fetchval("select 1") == 1
+        await connection.close()
+        assert postmaster(tmp_path / "cluster").pid != first.pid
+    finally:
+        await server.close()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert not (tmp_path / "cluster" / "postmaster.pid").exists()
+
+
+async def test_a_start_after_a_power_cut(tmp_path: Path) -> None:
+    """Everything is killed at once, and the pid file still says ready."""
+    process = owner(tmp_path / "cluster")
+    server = postmaster(tmp_path / "cluster")
+    keeper = server.parent()
+    assert keeper is not None
+    for victim in (process, keeper, server):
+        victim.kill()
+    process.wait()
+    psutil.wait_procs([server], timeout=5)
+    again = await EmbeddedPostgres.start(tmp_path / "cluster", durable=False)
+    connection = await asyncpg.connect(again.dsn)
+    assert await connection.fetchval("select 1") == 1
+    await connection.close()
+    await again.close()
 
 
 async def test_a_long_path_gets_a_socket_elsewhere(tmp_path: Path) -> None:

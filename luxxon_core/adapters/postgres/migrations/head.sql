@@ -16,6 +16,14 @@ CREATE TABLE challenge (
     CONSTRAINT challenge_pkey PRIMARY KEY (nonce)
 );
 
+CREATE TABLE edge_alive (
+    edge TEXT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT edge_alive_pkey PRIMARY KEY (edge)
+);
+
+COMMENT ON COLUMN edge_alive.at IS 'when the edge was last being served';
+
 CREATE TABLE workspace (
     id UUID NOT NULL,
     slug TEXT NOT NULL,

@@ -12,12 +12,7 @@ left join settlement p on p.session_id = s.id
 where s.id = $1;
 
 -- name: lock
-select s.*, l.uid, l.edge, l.whip_url, l.whep_url, p.tx_hash
-from session s
-left join live_input l on l.session_id = s.id and l.deleted_at is null
-left join settlement p on p.session_id = s.id
-where s.id = $1
-for update of s;
+select from session where id = $1 for update;
 
 -- name: swap
 update session
@@ -62,7 +57,8 @@ select session_id from live_input where uid = $1 and deleted_at is null;
 -- name: live_inputs
 select l.uid, l.edge, l.whip_url, l.whep_url
 from live_input l join session s on s.id = l.session_id
-where l.deleted_at is null and s.state in ('ASSIGNED', 'LIVE');
+where l.deleted_at is null and s.state in ('ASSIGNED', 'LIVE')
+order by s.id;
 
 -- name: torn_down
 select l.uid, l.edge, l.whip_url, l.whep_url
@@ -72,3 +68,23 @@ limit 500;
 
 -- name: mark_deleted
 update live_input set deleted_at = $2 where uid = $1 and deleted_at is null;
+
+-- name: lock_wallet
+select pg_advisory_xact_lock(hashtextextended($1, 0));
+
+-- name: committed
+select coalesce((
+    select sum(s.hold_uusdc)
+    from session s join workspace w on w.id = s.consumer_workspace_id
+    where w.wallet_address = $1 and s.state in ('REQUESTED', 'ASSIGNED', 'LIVE')
+), 0)::bigint + coalesce((
+    select sum(p.to_amount_uusdc + p.fee_amount_uusdc)
+    from settlement p where p.consumer_wallet = $1 and p.state <> 'CONFIRMED'
+), 0)::bigint;
+
+-- name: stamp_alive
+insert into edge_alive (edge, at) values ($1, $2)
+on conflict (edge) do update set at = greatest(edge_alive.at, excluded.at);
+
+-- name: alive_at
+select at from edge_alive where edge = $1;

@@ -28,12 +28,12 @@ set last_sequence = $2, last_seen_at = $3, last_lat = $4, last_lng = $5, last_ac
 where id = $1 and coalesce(last_sequence, -1) < $2
 returning id;
 
--- name: live_session
+-- name: live_sessions
 select id, requested_lat, requested_lng, geofence_radius_m
 from session
-where operator_workspace_id = $1 and state = 'LIVE' and id = coalesce($2, id)
-order by started_at desc
-limit 1;
+where operator_workspace_id = $1 and state = 'LIVE'
+order by id
+for share;
 
 -- name: stale
 select s.id, w.last_seen_at
@@ -43,4 +43,13 @@ where s.state = 'LIVE' and w.last_sequence is not null and w.last_seen_at >= s.s
   and not exists (
       select from disconnect_window d
       where d.session_id = s.id and d.reason = 'STALE_TELEMETRY' and d.closed_at is null
-  );
+  )
+order by s.id;
+
+-- name: lock_live
+select from session where id = $1 and state = 'LIVE' for update;
+
+-- name: still_stale
+select w.last_seen_at
+from session s join workspace w on w.id = s.operator_workspace_id
+where s.id = $1 and s.state = 'LIVE' and w.last_seen_at >= s.started_at and w.last_seen_at < $2;

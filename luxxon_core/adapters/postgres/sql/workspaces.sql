@@ -10,6 +10,9 @@ select * from workspace where id = $1 and deleted_at is null;
 -- name: lock
 select * from workspace where id = $1 and deleted_at is null for update;
 
+-- name: wallet
+select wallet_address from workspace where id = $1;
+
 -- name: of_wallet
 select w.*, m.role as member_role
 from workspace_member m join workspace w on w.id = m.workspace_id

@@ -23,6 +23,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("nonce", name=op.f("challenge_pkey")),
     )
     op.create_table(
+        "edge_alive",
+        sa.Column("edge", sa.Text(), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), nullable=False, comment="when the edge was last being served"
+        ),
+        sa.PrimaryKeyConstraint("edge", name=op.f("edge_alive_pkey")),
+    )
+    op.create_table(
         "workspace",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.Text(), nullable=False),
@@ -278,4 +286,5 @@ def downgrade() -> None:
     op.drop_table("api_key")
     op.drop_index(op.f("workspace_wallet_address_idx"), table_name="workspace")
     op.drop_table("workspace")
+    op.drop_table("edge_alive")
     op.drop_table("challenge")

@@ -1,0 +1,86 @@
+"""How a body that does not fit is told to its sender."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luxxon_core.http.app import field_of
+from luxxon_core.http.envelope import failure, success
+from luxxon_core.http.operation import number
+from luxxon_core.kernel.errors import InvalidInput, InvalidState, SessionNotFound
+from luxxon_core.kernel.wire import convert
+
+NOON = datetime(2026, 5, 13, 12, tzinfo=UTC)
+
+
+class Inner(msgspec.Struct, rename="camel"):
+    deep_value: int
+
+
+class Body(msgspec.Struct, rename="camel"):
+    one_number: int
+    many_texts: list[str]
+    inner: Inner | None = None
+
+
+GOOD = {"oneNumber": 1, "manyTexts": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"manyTexts": []}, "oneNumber"),
+        ({**GOOD, "oneNumber": "x"}, "oneNumber"),
+        ({**GOOD, "oneNumber": None}, "oneNumber"),
+        ({**GOOD, "manyTexts": ["a", 5]}, "manyTexts"),
+        ({**GOOD, "inner": {"deepValue": "x"}}, "inner.deepValue"),
+    ],
+)
+def test_the_field_is_named_as_it_was_sent(body: dict[str, object], field: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        convert(body, Body)
+    assert field_of(str(caught.value)) == field
+
+
+@given(st.text(max_size=30))
+def test_a_query_is_a_finite_number_or_refused(text: str) -> None:
+    try:
+        value = number({"lat": text}, "lat", "quote")
+    except InvalidInput as refused:
+        assert refused.detail == "quote:lat"
+    else:
+        assert value - value == 0
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "", "1,5", "0x10"])
+def test_what_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        number({"lat": text}, "lat", "quote")
+    with pytest.raises(InvalidInput):
+        number({}, "lat", "quote")
+
+
+def test_data_is_never_null() -> None:
+    with pytest.raises(TypeError, match="null"):
+        success(None, NOON)
+    for empty in ([], {}, "", 0, False):
+        body = msgspec.json.decode(success(empty, NOON).body)  # type: ignore[arg-type]
+        assert body["data"] == empty
+
+
+def test_a_detail_is_there_or_the_key_is_not() -> None:
+    with_it = msgspec.json.decode(failure(InvalidState("a:b:C"), NOON).body)  # type: ignore[arg-type]
+    without = msgspec.json.decode(failure(SessionNotFound(), NOON).body)  # type: ignore[arg-type]
+    assert with_it == {
+        "statusCode": 409,
+        "code": "INVALID_STATE",
+        "message": "Not allowed in the current state",
+        "detail": "a:b:C",
+        "timestamp": "2026-05-13T12:00:00.000Z",
+    }
+    assert set(without) == {"statusCode", "code", "message", "timestamp"}
