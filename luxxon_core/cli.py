@@ -71,7 +71,7 @@ def demo(
     lng: float,
 ) -> None:
     """Ask for a place, watch a camera there, and see the money move: all on this machine."""
-    headless = headless or as_json or not (sys.stdin.isatty() and sys.stdout.isatty())
+    headless = headless or as_json or not _at_a_terminal()
     _logging(log_level if headless else "critical")
     from luxxon_core.demo.play import Options, run
     from luxxon_core.kernel.geo import Point
@@ -106,9 +106,16 @@ def plugins() -> None:
         click.echo(f"{failure.plugin:12} not loaded: {failure.reason}", err=True)
 
 
+def _at_a_terminal() -> bool:
+    """Keys come from standard input, and Textual draws on standard error."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
 def _console() -> None:
     from importlib import import_module
 
+    if not _at_a_terminal():
+        raise click.UsageError("the console needs a terminal; see luxxon --help for what runs without")
     sys.exit(import_module("luxxon_tui.app").main())
 
 

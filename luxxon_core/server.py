@@ -70,7 +70,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT, SIGTERM or SIGHUP."""
     async with stop_signal() as stop, running(settings) as server:
         log.info("serving", url=server.api_url, rpc=server.deployment.config.rpc_url)
         await stop.wait()
@@ -79,12 +79,13 @@ async def serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set while the block runs."""
+    """An event that SIGINT, SIGTERM and the terminal's hang-up set while the block runs."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
