@@ -238,6 +238,7 @@ def _config(settings: Settings, parts: Parts) -> Config:
 
 
 def _work(workers: Workers, cases: Cases, parts: Parts) -> None:
+    workers.once("chain process", parts.chain.watch)
     workers.once("chain client", parts.rpc.connect)
     workers.follow("media events", parts.edge.events, cases.sessions.on_media)
     workers.every("alive", ALIVE_SECONDS, cases.sessions.stamp_alive)

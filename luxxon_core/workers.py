@@ -44,7 +44,10 @@ class Workers:
         """Call ``work()`` in the background, for instance to have ready what a request would wait for."""
 
         async def call() -> None:
-            await work()
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - logged by _failed; there is nothing to try again
+                await self._failed(name, error, 0)
 
         self._tasks.append(asyncio.create_task(call(), name=name))
 

@@ -1,7 +1,9 @@
-"""The chain that comes with the package: a real EVM in this process, standard JSON-RPC on loopback.
+"""The chain that comes with the package: a real EVM, with standard JSON-RPC on loopback.
 
 It holds a test token that behaves as USDC does and the settlement contract, and survives restarts when it has
-a directory. All of it runs on one thread of its own, because a call into the EVM blocks for milliseconds.
+a directory. A marketplace runs it in a process of its own (:mod:`.embedded_process`); only tests start it in
+theirs. The EVM has one thread to itself, because a call into it blocks for milliseconds to seconds, and the
+endpoint goes on accepting requests meanwhile.
 """
 
 from __future__ import annotations
@@ -103,11 +105,6 @@ class EmbeddedChain:
     @property
     def relayer(self) -> LocalSigner:
         return self._open.keys.relayer
-
-    @property
-    def owner(self) -> LocalSigner:
-        """The key that may pause the contract and replace its relayer; it deployed both contracts."""
-        return self._open.keys.owner
 
     @property
     def platform_wallet(self) -> str:

@@ -8,7 +8,8 @@ data and the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -26,10 +27,18 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
 from luxxon_core.adapters.chain import embedded_json as form
+from luxxon_core.adapters.chain.embedded_limits import LimitedState, Overrun, at_most
 from luxxon_core.adapters.chain.embedded_store import ChainStore
 
 CHAIN_ID = 31337
 GAS_LIMIT = 30_000_000
+SIMULATED_GAS = 8_000_000
+"""The most that eth_call and eth_estimateGas get; the contract's largest batch needs 5.6 million."""
+
+SIMULATION_SECONDS = 2.0
+MINING_SECONDS = 4.0
+"""What a transaction may take: twice as long, so that what could be estimated can be mined."""
+
 TIP = 10**9
 """The priority fee to suggest, in wei."""
 
@@ -57,11 +66,13 @@ class Call:
     to: bytes = b""
     value: int = 0
     data: bytes = b""
-    gas: int = GAS_LIMIT
+    gas: int = SIMULATED_GAS
     access_list: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
 
 
 class _Vm(PragueVM):
+    _state_class = LimitedState
+
     @classmethod
     def validate_header(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
         # blocks of one second share its timestamp: pushing each a second on would run ahead of the clock
@@ -152,9 +163,10 @@ class Evm:
         """The output of a call on top of a block, free of charge.
 
         Raises:
-            RpcError: it reverted (code 3, with the data) or could not run.
+            RpcError: it reverted (code 3, with the data), took too long or could not run.
         """
-        computation = self._execute(self._free_state(number), call, call.gas)
+        with _timed(SIMULATION_SECONDS):
+            computation = self._execute(self._free_state(number), call, call.gas)
         _raise_if_failed(computation)
         return computation.output
 
@@ -162,9 +174,12 @@ class Evm:
         """A gas limit with which the call succeeds, close above what it needs.
 
         Raises:
-            RpcError: it fails with any gas.
+            RpcError: it fails with any gas, or takes too long to find out.
         """
-        state = self._free_state(number)
+        with _timed(SIMULATION_SECONDS):
+            return self._estimate(self._free_state(number), call)
+
+    def _estimate(self, state: StateAPI, call: Call) -> int:
         computation = self._execute(state, call, call.gas)
         _raise_if_failed(computation)
         used = call.gas - computation.get_gas_remaining()
@@ -284,7 +299,7 @@ class Evm:
 
     def _mine(self, transaction: SignedTransactionAPI) -> None:
         try:
-            with self.store.transaction():
+            with _timed(MINING_SECONDS), self.store.transaction():
                 self._chain.header = self._next_header()
                 _, receipt, computation = self._chain.apply_transaction(transaction)
                 block = self._chain.mine_block(coinbase=NOBODY)
@@ -305,6 +320,15 @@ class Evm:
         return self._chain.create_header_from_parent(
             parent, timestamp=max(int(self._clock()), parent.timestamp), mix_hash=keccak(parent.hash)
         )
+
+
+@contextmanager
+def _timed(seconds: float) -> Iterator[None]:
+    try:
+        with at_most(seconds):
+            yield
+    except Overrun as error:
+        raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {seconds:g}s)") from error
 
 
 def _floor_gas(data: bytes) -> int:

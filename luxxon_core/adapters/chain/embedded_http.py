@@ -12,8 +12,13 @@ from luxxon_core.kernel.errors import StartError
 
 Answer = Callable[[Any], Awaitable[Any]]
 
-MAX_BODY = 4 * 1024 * 1024
-MAX_BATCH = 1000
+MAX_BODY = 1024 * 1024
+"""Bytes: several of the largest transactions."""
+
+MAX_BATCH = 100
+MAX_BRACKETS = 2000
+"""Arrays and objects in a body. py_ecc lifts the interpreter's recursion limit, so that parsing deep nesting
+would overflow the stack and kill the process; a full batch has a few hundred."""
 
 _CORS = {
     # a page's wallet may read and send here; there are no accounts or cookies to abuse
@@ -58,16 +63,27 @@ class RpcServer:
         return web.Response(status=204, headers=_CORS)
 
     async def _post(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.Response(status=415, text="application/json only", headers=_CORS)
         try:
-            body = json.loads(await request.read())
+            raw = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413, text=f"at most {MAX_BODY} bytes", headers=_CORS)
+        return self._json(await self._answers(raw))
+
+    async def _answers(self, raw: bytes) -> Any:
+        if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
+            return _error(-32600, "too many arrays and objects")
+        try:
+            body = json.loads(raw)
         except ValueError:
-            return self._json(_error(-32700, "parse error"))
+            return _error(-32700, "parse error")
         if not isinstance(body, list):
-            return self._json(await self._answer(body))
+            return await self._answer(body)
         if not 0 < len(body) <= MAX_BATCH:
-            return self._json(_error(-32600, "empty batch" if not body else "batch too large"))
+            return _error(-32600, "batch too large" if body else "empty batch")
         answers = [answer for entry in body if (answer := await self._answer(entry)) is not None]
-        return self._json(answers or None)
+        return answers or None
 
     def _json(self, content: Any) -> web.Response:
         if content is None:  # nothing but notifications

@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from luxxon_core.adapters.chain.signer import DeferredSigner, LocalSigner
 from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
 
 INVALID_PARAMS = -32602
+END_SECONDS = 10.0
+BACK_OFF_SECONDS = (0.5, 30.0)
+"""Pause before the second restart in a row and the longest; it doubles in between. The first is at once."""
+
+STEADY_SECONDS = 60.0
+"""Who ran this long did not die of its start."""
+
+_log = structlog.get_logger(__name__)
 
 
 class ChainProcess:
-    """A running chain; :meth:`start` makes it, :meth:`close` ends it.
+    """A running chain; :meth:`start` makes it, :meth:`watch` keeps it running, :meth:`close` ends it.
 
     Attributes:
-        rpc_url: the JSON-RPC endpoint.
+        rpc_url: the JSON-RPC endpoint; it stays the same for life.
         usdc_address: the test token, EIP-55.
         settlement_address: the settlement contract, EIP-55.
         platform_wallet: who receives the fees, EIP-55.
@@ -33,8 +43,12 @@ class ChainProcess:
 
     chain_id = 31337
 
-    def __init__(self, child: subprocess.Popen[bytes], said: dict[str, str], data_dir: Path) -> None:
+    def __init__(self, child: Process, said: dict[str, str], data_dir: Path) -> None:
         self._child = child
+        self._said = said
+        self._data_dir = data_dir
+        self._launching = asyncio.Lock()
+        self._closing = asyncio.Event()
         self.rpc_url = said["rpcUrl"]
         self.usdc_address = said["usdc"]
         self.settlement_address = said["settlement"]
@@ -48,26 +62,63 @@ class ChainProcess:
         Raises:
             StartError: the directory or the port is in use, or its keys cannot be opened.
         """
-        child = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once
-            [sys.executable, "-m", __name__, str(data_dir), str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C of the terminal is the owner's to handle
-        )
+        child = await _launch(data_dir, port)
         try:
-            assert child.stdout is not None
-            line = await asyncio.to_thread(child.stdout.readline)
-            said = json.loads(line) if line else {"error": "it ended without a word"}
-            if "error" in said:
-                raise StartError(message=f"the embedded chain does not start: {said['error']}")
+            return cls(child, await _first_words(child), data_dir)
         except BaseException:
-            _end(child)
+            await _end(child)
             raise
-        return cls(child, said, data_dir)
+
+    async def watch(self) -> None:
+        """Start the child again whenever it ends, on the same directory and port, until :meth:`close`.
+
+        One that keeps ending is started less and less often. One caller at a time; cancelling is safe.
+        """
+        pause = 0.0
+        started = asyncio.get_running_loop().time()
+        while True:
+            status = await self._child.wait()
+            if self._closing.is_set():
+                return
+            if asyncio.get_running_loop().time() - started >= STEADY_SECONDS:
+                pause = 0.0
+            _log.error("chain.ended", status=status, again_in=pause)
+            if pause and await self._closed_within(pause):
+                return
+            pause = min(max(2 * pause, BACK_OFF_SECONDS[0]), BACK_OFF_SECONDS[1])
+            started = asyncio.get_running_loop().time()
+            await self._restart()
+
+    async def _restart(self) -> None:
+        port = int(self.rpc_url.rsplit(":", 1)[1])
+        try:
+            async with self._launching:  # close() waits for the child that it has to end
+                if self._closing.is_set():
+                    return
+                self._child = await _launch(self._data_dir, port)
+            said = await _first_words(self._child)
+            if said != self._said:  # settling against it would pay with another chain's money
+                raise StartError(message="the directory now holds another chain")
+        except (StartError, OSError) as error:
+            if not self._closing.is_set():
+                _log.error("chain.restart_failed", reason=str(error))
+            await _end(self._child)
+        else:
+            _log.warning("chain.restarted", rpc_url=self.rpc_url)
+
+    async def _closed_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
-        """End the child and wait for it. Idempotent."""
-        await asyncio.to_thread(_end, self._child)
+        """End the child and wait for it, also while it restarts. Idempotent."""
+        self._closing.set()
+        async with self._launching:
+            child = self._child
+        await _end(child)
 
     async def faucet(self, address: str, eth_wei: int, usdc_micro: int) -> list[str]:
         """Give test money to an address; the hashes of the transactions that did it, mined already.
@@ -87,7 +138,7 @@ class ChainProcess:
         try:
             async with aiohttp.ClientSession() as http, http.post(self.rpc_url, json=request) as response:
                 answer: dict[str, Any] = await response.json()
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise ExternalError("chain:faucet") from error
         if "error" in answer:
             kind = InvalidInput if answer["error"]["code"] == INVALID_PARAMS else ExternalError
@@ -102,15 +153,38 @@ def _relayer(data_dir: Path) -> LocalSigner:
     return ChainKeys.load(data_dir / "keys").relayer
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    for stream in (child.stdin, child.stdout):
-        if stream is not None:
-            stream.close()
+async def _launch(data_dir: Path, port: int) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", __name__, str(data_dir), str(port)),
+        stdin=PIPE,
+        stdout=PIPE,
+        start_new_session=True,  # a Ctrl-C of the terminal is the owner's to handle
+    )
+
+
+async def _first_words(child: Process) -> dict[str, str]:
+    """What a child says once it serves.
+
+    Raises:
+        StartError: it cannot.
+    """
+    assert child.stdout is not None
+    line = await child.stdout.readline()
+    said: dict[str, str] = json.loads(line) if line else {"error": "it ended without a word"}
+    if "error" in said:
+        raise StartError(message=f"the embedded chain does not start: {said['error']}")
+    return said
+
+
+async def _end(child: Process) -> None:
+    assert child.stdin is not None
+    child.stdin.close()
     try:
-        child.wait(10)
-    except subprocess.TimeoutExpired:
+        await asyncio.wait_for(child.wait(), END_SECONDS)
+    except TimeoutError:
         child.kill()
-        child.wait()
+        await child.wait()
 
 
 async def _serve(data_dir: Path, port: int) -> None:

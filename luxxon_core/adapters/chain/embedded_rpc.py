@@ -15,7 +15,7 @@ from eth_typing import Address
 from eth_utils.crypto import keccak
 
 from luxxon_core.adapters.chain import embedded_json as form
-from luxxon_core.adapters.chain.embedded_evm import CHAIN_ID, GAS_LIMIT, NOBODY, TIP, Call, Evm, RpcError
+from luxxon_core.adapters.chain.embedded_evm import CHAIN_ID, NOBODY, SIMULATED_GAS, TIP, Call, Evm, RpcError
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL = (
     -32700,
@@ -26,6 +26,11 @@ PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL = (
 )
 NEWEST = ("latest", "pending", "safe", "finalized")
 MAX_FEE_HISTORY = 1024
+MAX_PERCENTILES = 100
+MAX_LIST = 1000
+"""Entries of an access list, or alternatives in a filter."""
+
+MAX_BLOCK = 2**63 - 1
 
 Method = Callable[..., Any]
 
@@ -44,7 +49,7 @@ def failure(request_id: Any, error: RpcError) -> dict[str, Any]:
 
 def quantity(value: Any) -> int:
     """A number out of a parameter; plain integers are let pass, as most nodes do."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**256:
         return value
     if isinstance(value, str) and _QUANTITY.fullmatch(value):
         return int(value, 16)
@@ -62,6 +67,19 @@ def data(value: Any, length: int | None = None) -> bytes:
 
 def address(value: Any) -> Address:
     return Address(data(value, 20))
+
+
+def _list(value: Any, at_most: int = MAX_LIST) -> list[Any]:
+    if isinstance(value, list) and len(value) <= at_most:
+        return value
+    raise RpcError(INVALID_PARAMS, f"not an array of at most {at_most}")
+
+
+def _access(entry: Any) -> tuple[bytes, tuple[int, ...]]:
+    """An entry of an access list (EIP-2930)."""
+    if not isinstance(entry, dict):
+        raise RpcError(INVALID_PARAMS, "not an access list entry")
+    return address(entry.get("address")), tuple(quantity(key) for key in _list(entry.get("storageKeys", [])))
 
 
 class Rpc:
@@ -108,6 +126,8 @@ class Rpc:
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
             return failure(None, RpcError(INVALID_REQUEST, "invalid request"))
         request_id = request.get("id")
+        if isinstance(request_id, dict | list):
+            return failure(None, RpcError(INVALID_REQUEST, "invalid request"))
         try:
             result = self._run(request["method"], request.get("params", []))
         except RpcError as error:
@@ -170,6 +190,7 @@ class Rpc:
         return form.quantity(TIP)
 
     def fee_history(self, count: Any, newest: Any, percentiles: Any = None) -> dict[str, Any]:
+        columns = 0 if percentiles is None else len(_list(percentiles, MAX_PERCENTILES))
         last = self._number(newest)
         last = self._evm.head.block_number if last is None else last
         first = max(0, last + 1 - min(quantity(count), MAX_FEE_HISTORY))
@@ -181,8 +202,8 @@ class Rpc:
             "baseFeePerGas": [block["baseFeePerGas"] for block in blocks] + [next_fee],
             "gasUsedRatio": [int(block["gasUsed"], 16) / int(block["gasLimit"], 16) for block in blocks],
         }
-        if percentiles:
-            history["reward"] = [[self._tip(block)] * len(percentiles) for block in blocks]
+        if columns:
+            history["reward"] = [[self._tip(block)] * columns for block in blocks]
         return history
 
     def _tip(self, block: dict[str, Any]) -> str:
@@ -227,11 +248,8 @@ class Rpc:
             to=address(given["to"]) if "to" in given else b"",
             value=quantity(given.get("value", 0)),
             data=data(given.get("input", given.get("data", "0x"))),
-            gas=min(quantity(given.get("gas", GAS_LIMIT)), GAS_LIMIT),
-            access_list=tuple(
-                (address(entry.get("address")), tuple(quantity(key) for key in entry.get("storageKeys", ())))
-                for entry in given.get("accessList", ())
-            ),
+            gas=min(quantity(given.get("gas", SIMULATED_GAS)), SIMULATED_GAS),
+            access_list=tuple(_access(entry) for entry in _list(given.get("accessList", []))),
         )
 
     # ---------------------------------------------------------------- blocks, transactions, logs
@@ -278,7 +296,7 @@ class Rpc:
             first,
             last,
             _choice(query.get("address"), 20) or (),
-            [_choice(topic, 32) for topic in (query.get("topics") or ())[:4]],
+            [_choice(topic, 32) for topic in _list(query.get("topics") or [], 4)],
         )
 
     def _block(self, number: int, full: bool) -> dict[str, Any] | None:
@@ -302,12 +320,19 @@ class Rpc:
             return 0
         if isinstance(block, dict):
             if "blockHash" not in block:
-                return self._number(block.get("blockNumber"))
+                return _block_number(block.get("blockNumber"))
             number = self._evm.store.block_number(data(block["blockHash"], 32))
             if number is None:
                 raise RpcError(-32000, "header not found")
             return number
-        return quantity(block)
+        return _block_number(block)
+
+
+def _block_number(value: Any) -> int:
+    number = quantity(value)
+    if number > MAX_BLOCK:
+        raise RpcError(INVALID_PARAMS, "block number larger than int64")
+    return number
 
 
 def _nth(block: dict[str, Any] | None, index: int) -> dict[str, Any] | None:
@@ -319,4 +344,4 @@ def _choice(value: Any, length: int) -> list[bytes] | None:
     """A filter's one value or list of alternatives; None admits everything."""
     if value is None:
         return None
-    return [data(entry, length) for entry in (value if isinstance(value, list) else [value])]
+    return [data(entry, length) for entry in (_list(value) if isinstance(value, list) else [value])]

@@ -103,28 +103,6 @@ class RpcChain:
             ),
         )
 
-    async def check(self) -> None:
-        """Make sure that this is the chain, the contract, the token and the relayer of the settings.
-
-        Raises:
-            StartError: it is not; the message says what differs.
-            ExternalError: the endpoint does not answer.
-        """
-        chain_id, code = await asyncio.gather(
-            self._rpc("eth_chainId"), self._rpc("eth_getCode", self._settlement, "latest")
-        )
-        if int(chain_id, 16) != self._chain_id:
-            raise StartError("chain:id", f"The chain's id is {int(chain_id, 16)}, not {self._chain_id}")
-        if code == "0x":
-            raise StartError("chain:settlement", f"There is no contract at {self._settlement}")
-        usdc, relayer = await asyncio.gather(
-            self._read(self._settlement, "usdc()"), self._read(self._settlement, "relayer()")
-        )
-        if usdc != int(self._usdc, 16):
-            raise StartError("chain:usdc", f"The contract's token is {usdc:#042x}, not {self._usdc}")
-        if self._signer is not None and relayer != int(self._signer.address, 16):
-            raise StartError("chain:relayer", f"The contract's relayer is {relayer:#042x}, not our key")
-
     # ---------------------------------------------------------------- wallets
 
     async def pool(self, wallet: str) -> PoolBalance:

@@ -28,6 +28,6 @@ class EthereumWallets:
 
         try:
             recovered = Account.recover_message(encode_defunct(text=message), signature=signature)
-        except (BadSignature, ValidationError, ValueError, TypeError):
+        except (BadSignature, ValidationError, ValueError, TypeError, IndexError):
             return False
         return bool(recovered == wallet_address)

@@ -7,12 +7,16 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
+from luxxon_core.adapters.chain import embedded_process
 from luxxon_core.adapters.chain.embedded_process import ChainProcess
 from luxxon_core.kernel.errors import InvalidInput, StartError
 
@@ -27,6 +31,42 @@ async def main():
 asyncio.run(main())
 """
 SOMEBODY = "0x" + "11" * 20
+
+
+async def answering(rpc_url: str) -> None:
+    async with asyncio.timeout(30), httpx.AsyncClient() as http:
+        while True:
+            try:
+                await http.post(rpc_url, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"})
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def chains_of_this() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "embedded_process" in " ".join(child.cmdline())]
+
+
+async def child_of_this(but: int = 0) -> psutil.Process:
+    """The chain's process, once there is one that is not ``but``."""
+    async with asyncio.timeout(30):
+        while True:
+            for child in chains_of_this():
+                if child.pid != but:
+                    return child
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def watched(chain: ChainProcess) -> AsyncIterator[asyncio.Task[None]]:
+    watching = asyncio.create_task(chain.watch())
+    try:
+        yield watching
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await chain.close()
 
 
 async def balance(rpc_url: str, address: str) -> int:
@@ -72,3 +112,66 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     owner.wait()
     gone, alive = psutil.wait_procs([child], timeout=10)
     assert gone and not alive
+
+
+async def test_a_killed_child_comes_back_at_the_same_url_with_the_same_state(tmp_path: Path) -> None:
+    chain = await ChainProcess.start(tmp_path / "chain")
+    with capture_logs() as logs:
+        async with watched(chain):
+            await chain.faucet(SOMEBODY, 7, 5)
+            url = chain.rpc_url
+            for _ in range(2):
+                child = await child_of_this()
+                child.kill()
+                await child_of_this(but=child.pid)
+                await answering(url)
+                assert chain.rpc_url == url and await balance(url, SOMEBODY) == 7
+            await chain.faucet(SOMEBODY, 1, 0)
+            assert await balance(url, SOMEBODY) == 8
+    ended = [entry for entry in logs if entry["event"] == "chain.ended"]
+    assert [(entry["log_level"], entry["status"]) for entry in ended] == [("error", -signal.SIGKILL)] * 2
+    assert [entry["again_in"] for entry in ended] == [0, embedded_process.BACK_OFF_SECONDS[0]]
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+async def test_closing_during_a_restart_leaves_no_child(tmp_path: Path, cancelled_first: bool) -> None:
+    chain = await ChainProcess.start(tmp_path / "chain")
+    async with watched(chain) as watching:
+        first = await child_of_this()
+        first.kill()
+        second = await child_of_this(but=first.pid)
+        if cancelled_first:
+            watching.cancel()
+        await chain.close()
+        assert not second.is_running()
+        await asyncio.wait({watching}, timeout=5)
+        assert watching.cancelled() if cancelled_first else watching.result() is None
+    assert not chains_of_this()
+
+
+async def test_closing_is_no_death(tmp_path: Path) -> None:
+    chain = await ChainProcess.start(tmp_path / "chain")
+    with capture_logs() as logs:
+        async with watched(chain) as watching:
+            await chain.close()
+            await asyncio.wait_for(watching, 5)
+    assert logs == []
+    assert not chains_of_this()
+
+
+async def test_a_chain_that_cannot_come_back_is_tried_again_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_process, "BACK_OFF_SECONDS", (0.1, 0.2))
+    chain = await ChainProcess.start(tmp_path / "chain")
+    key = tmp_path / "chain" / "keys" / "owner.json"
+    with capture_logs() as logs:
+        async with watched(chain):
+            key.rename(key.with_suffix(".away"))
+            (await child_of_this()).kill()
+            async with asyncio.timeout(30):
+                while not any(entry["event"] == "chain.restart_failed" for entry in logs):
+                    await asyncio.sleep(0.05)
+            key.with_suffix(".away").replace(key)
+            await answering(chain.rpc_url)
+    assert sum(entry["event"] == "chain.restarted" for entry in logs) == 1

@@ -23,15 +23,14 @@ from luxxon_core.adapters.chain.reverts import refusal
 from luxxon_core.adapters.chain.rpc import RpcChain
 from luxxon_core.settlement.domain import Payload, compose
 from luxxon_core.settlement.ports import InsufficientPool, SettlementRefused
+from tests.services import missing
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 
 
-@pytest.mark.skipif(
-    shutil.which("node") is None or not (CONTRACTS / "node_modules").is_dir(),
-    reason="needs Node and `npm ci --prefix contracts`",
-)
 def test_the_artifacts_are_what_the_sources_compile_to() -> None:
+    if shutil.which("node") is None or not (CONTRACTS / "node_modules").is_dir():
+        missing("the Solidity compiler", "Node.js, then npm ci --prefix contracts")
     checked = subprocess.run(
         [sys.executable, str(CONTRACTS / "build.py"), "--check"], capture_output=True, text=True, check=False
     )

@@ -82,10 +82,11 @@ async def test_sigkill_costs_nothing_that_was_answered(tmp_path: Path) -> None:
 async def test_blocks_read_the_same_after_a_restart(tmp_path: Path) -> None:
     chain = await EmbeddedChain.start(tmp_path)
     (tx_hash,) = await chain.faucet(RECEIVER, 5, 0)
+    owner = ChainKeys.load(tmp_path / "keys").owner.address
     before = [
         await rpc(chain, "eth_getBlockByNumber", "latest", True),
         await rpc(chain, "eth_getTransactionReceipt", tx_hash),
-        await rpc(chain, "eth_getTransactionCount", chain.owner.address, "latest"),
+        await rpc(chain, "eth_getTransactionCount", owner, "latest"),
     ]
     await chain.close()
     await chain.close()
@@ -93,7 +94,7 @@ async def test_blocks_read_the_same_after_a_restart(tmp_path: Path) -> None:
     after = [
         await rpc(chain, "eth_getBlockByNumber", "latest", True),
         await rpc(chain, "eth_getTransactionReceipt", tx_hash),
-        await rpc(chain, "eth_getTransactionCount", chain.owner.address, "latest"),
+        await rpc(chain, "eth_getTransactionCount", owner, "latest"),
     ]
     await chain.close()
     assert after == before
