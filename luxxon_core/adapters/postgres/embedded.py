@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,6 +35,9 @@ SOCKET_PATH_MAX = 100
 """sun_path holds 104 bytes on macOS and 108 on Linux (unix(7))."""
 READY_SECONDS = 30.0
 WATCH_SECONDS = 1.0
+ORPHAN_SECONDS = 10.0
+ORPHANS = "pre-existing shared memory block"
+"""What the server says while children of a killed one live on (sysv_shmem.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +114,32 @@ class EmbeddedPostgres:
         return cls(directory, command, identity, socket_dir, temporary_socket=temporary)
 
     async def watch(self) -> None:
-        """Start the server again whenever it ends on its own; until :meth:`close` or cancelled.
-
-        Raises:
-            StartError: it does not come up again.
-        """
+        """Start the server again whenever it ends on its own; until :meth:`close` or cancelled."""
         while not self._closed:
             await asyncio.sleep(WATCH_SECONDS)
             if self._keeper.poll() is not None and not self._closed:
                 log.error("the embedded database has ended, starting it again")
-                self._keeper = await asyncio.to_thread(self._launch)
+                try:
+                    self._keeper = await asyncio.to_thread(self._launch)
+                except StartError as error:
+                    log.error("the embedded database does not start, trying again", reason=error.message)
 
     def _launch(self) -> subprocess.Popen[bytes]:
+        """Start the server; when its predecessor was killed, wait for that one's children to notice.
+
+        Raises:
+            StartError: it does not come up.
+        """
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while True:
+            try:
+                return self._launch_once()
+            except StartError as error:
+                if ORPHANS not in error.message or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def _launch_once(self) -> subprocess.Popen[bytes]:
         end_leftover(self._directory)
         (self._directory / "postmaster.pid").unlink(missing_ok=True)  # a stale one would read as ready
         with (self._directory / "server.log").open("ab") as output:
@@ -147,8 +165,9 @@ class EmbeddedPostgres:
             _end(keeper)
             raise StartError(message=f"the database in {directory} did not start") from error
         if keeper.poll() is not None:
-            last = (directory / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise StartError(message=f"the database in {directory} did not start: {''.join(last)}")
+            said = (directory / "server.log").read_text(errors="replace").strip().splitlines()
+            fatal = next((line for line in reversed(said) if "FATAL:" in line), "".join(said[-1:]))
+            raise StartError(message=f"the database in {directory} did not start: {fatal}")
 
     async def close(self) -> None:
         """Shut down fast and wait for the end. Idempotent."""
@@ -198,8 +217,6 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     Raises:
         TimeoutError: it did not hold within ``seconds``.
     """
-    import time
-
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
