@@ -24,6 +24,7 @@ from luxxon_tui.themes import PALETTES, textual_themes
 from luxxon_tui.video import SessionVideo, VideoFeed
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import key_name
+from luxxon_tui.widgets.header import TABS
 
 if TYPE_CHECKING:
     from luxxon_core.client import Luxxon
@@ -62,7 +63,16 @@ class ConsoleApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "keys", "keys", show=False, tooltip="What the keys do"),
         Binding("ctrl+c", "quit", "quit", show=False, priority=True),
-        Binding("2", "switch_mode('live')", "live", show=False, tooltip="The Live screen"),
+        *(
+            Binding(
+                tab.key,
+                f"switch_mode('{tab.name.lower()}')",
+                tab.name.lower(),
+                show=False,
+                tooltip=f"The {tab.name} screen" if len(TABS) > 1 else "",  # one screen: not worth a line
+            )
+            for tab in TABS
+        ),
     ]
 
     def __init__(
@@ -178,13 +188,19 @@ def demo_context(
 
 
 def main() -> int:
-    """Open the console by itself, without a session; the process's exit code. SIGINT and SIGTERM close it."""
+    """Open the console by itself, without a session; the process's exit code.
+
+    SIGINT, SIGTERM and, where there is one, SIGHUP close it with the terminal given back.
+    """
 
     async def alone() -> int:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is None:  # Windows has no SIGHUP
+                continue
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):

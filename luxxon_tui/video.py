@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from luxxon_tui.picture.source import Source
 
 STILL_INTERVAL = 1.0
+STILL_LAST_RETRY = 8.0
+"""Longest wait after failures; the first one takes ``STILL_INTERVAL`` and each next one doubles it."""
+TOO_MANY = 429
 WHEP_AGAIN = 10.0
 """Seconds of single frames before WHEP is tried again."""
 HISTORY = 160
@@ -70,6 +73,7 @@ class SessionVideo:
         self._still_size = (0, 0)
 
     async def frame(self) -> Source:
+        pause = STILL_INTERVAL
         while True:
             if self._viewer is None and monotonic() >= self._whep_after:
                 await self._open()
@@ -82,10 +86,13 @@ class SessionVideo:
                 await asyncio.sleep(max(0.0, self._still_at + STILL_INTERVAL - monotonic()))
             try:
                 return await self._still()
-            except LuxxonError as error:
-                if error.status < 500 and not isinstance(error, FrameNotAvailable):
-                    raise
+            except FrameNotAvailable:
                 await asyncio.sleep(STILL_INTERVAL)
+            except LuxxonError as error:
+                if error.status < 500 and error.status != TOO_MANY:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, STILL_LAST_RETRY)
 
     async def _open(self) -> None:
         from luxxon_core.client.whep import WhepViewer
@@ -110,12 +117,21 @@ class SessionVideo:
             await viewer.close()
 
     async def _still(self) -> Source:
+        """The session's newest frame.
+
+        Raises:
+            FrameNotAvailable: there is none, or what came is no picture.
+            LuxxonError: any other refusal.
+        """
         from io import BytesIO
 
         from PIL import Image
 
         jpeg = await self._api.sessions.frame(self._id)
-        image = await asyncio.to_thread(lambda: Image.open(BytesIO(jpeg)).convert("RGB"))
+        try:
+            image = await asyncio.to_thread(lambda: Image.open(BytesIO(jpeg)).convert("RGB"))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise FrameNotAvailable("frame:unreadable") from error
         self._still_at, self._still_size = monotonic(), image.size
         return image
 

@@ -1,4 +1,6 @@
-"""The way past Textual's compositor to the terminal, for one widget; every private name it needs is here.
+"""The way past Textual's compositor to the terminal, for one widget.
+
+Private names of Textual stand here and, those of its strips, in ``strip.py``.
 
 Checked against Textual 8.2.8. Each name that a later version may lack leads back to the compositor: slower,
 never wrong.

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.worker import Worker
 
 from luxxon_core.kernel.clock import Clock
-from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.kernel.errors import InvalidState, LuxxonError
 from luxxon_tui import format as fmt
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.feed import SessionFeed
@@ -51,7 +51,8 @@ class LiveScreen(Screen[None]):
     LiveScreen.-narrow #below { display: block; }
     LiveScreen.-wide #side { margin-left: 3; }
     LiveScreen.-full #side, LiveScreen.-full #under, LiveScreen.-full #below { display: none; }
-    LiveScreen.-full Header { display: none; }
+    LiveScreen.-full Header { display: none; height: 1; }
+    LiveScreen.-full.-offline Header { display: block; }
     LiveScreen.-full #body { padding: 0; }
     LiveScreen.-full #main { align: center middle; }
     """
@@ -80,6 +81,7 @@ class LiveScreen(Screen[None]):
         self._clock = clock
         self._video: VideoFeed | None = None
         self._watching: Worker[None] | None = None
+        self._asking: Card | None = None
         self._meter = SignalMeter(clock)
         self.scene = Scene(LiveView(Phase.LOADING), SignalView(), context, clock())
 
@@ -122,7 +124,8 @@ class LiveScreen(Screen[None]):
         return min(SIDE_WIDEST, max(SIDE_WIDE, left_over))
 
     def on_screen_resume(self) -> None:
-        self._draw()
+        if self.is_mounted:
+            self.on_resize()  # the terminal may have another size than when a card covered this screen
 
     # -- what comes in
 
@@ -138,6 +141,7 @@ class LiveScreen(Screen[None]):
         elif view.phase in (Phase.OVER, Phase.FAILED) and self._watching is not None:
             self._watching.cancel()
             self._watching = None
+        self._withdraw_question()
         self._draw()
         if before.view.phase is not view.phase or bool(before.offline) != bool(self.scene.offline):
             self.refresh_bindings()
@@ -153,7 +157,7 @@ class LiveScreen(Screen[None]):
                 self._show(source)
                 await asyncio.sleep(max(0.0, FRAME_SECONDS * 0.9 - (loop.time() - started)))
         except LuxxonError:
-            return  # the stream is over; the session's own state tells what comes next
+            self._watching = None  # the stream is over; the next view tells whether to open another
         finally:
             await video.close()
 
@@ -165,9 +169,10 @@ class LiveScreen(Screen[None]):
             self.refresh_bindings()
 
     def _tick(self) -> None:
-        if self._video is not None and self._watching is not None:
+        if self._video is not None and self.scene.live:
             self.scene = replace(self.scene, signal=self._meter.sample(self._video.stream()))
         self.scene = replace(self.scene, now=self._clock())
+        self._withdraw_question()
         self._draw()
 
     # -- what goes out
@@ -177,7 +182,11 @@ class LiveScreen(Screen[None]):
             return
         scene = self.scene = replace(self.scene, driver=self._picture.driver_name)
         full, wide = self._full, self.has_class("-wide")
-        self.query_one(Header).redraw(lambda width: header(scene.view, scene.context, scene.now, width))
+        self.set_class(scene.offline is not None, "-offline")
+        first = 2 if self.has_class("-full") else 0  # alone with the picture, the banner is all that is left
+        self.query_one(Header).redraw(
+            lambda width: header(scene.view, scene.context, scene.now, width)[first:]
+        )
         self._picture.reserve = (
             0 if self.has_class("-full") else (WIDE_BELOW if full else NARROW_BELOW - 2 * (not wide))
         )
@@ -234,15 +243,24 @@ class LiveScreen(Screen[None]):
                 Span(" keep watching", "muted", action="screen.answer(False)"),
             ),
         ]
-        self.app.push_screen(Card(question, confirm="e"), self._ended)
+        self._asking = Card(question, asks=True)
+        self.app.push_screen(self._asking, self._ended)
+
+    def _withdraw_question(self) -> None:
+        """Close the question once there is nothing to end; under another card it waits for its turn."""
+        if self._asking is not None and not self.scene.live and self._asking.is_current:
+            self._asking.dismiss(False)
 
     def _ended(self, confirmed: bool | None) -> None:
-        if confirmed:
+        self._asking = None
+        if confirmed and self.scene.live:
             self.run_worker(self._end(), name="end", exit_on_error=True)
 
     async def _end(self) -> None:
         try:
             await self._feed.end()
+        except InvalidState:
+            self._feed.retry()  # it has ended by itself: that is what was asked for
         except LuxxonError as error:
             self.notify(f"the session was not ended: {error.message}", severity="error")
 

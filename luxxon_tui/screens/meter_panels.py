@@ -109,7 +109,10 @@ def windows(scene: Scene, width: int, *, full: bool) -> list[Row]:
 
 
 def _moments(scene: Scene, session: SessionView, width: int) -> Row:
-    """``0:00 ▴0:43 ▴1:42 … 5:00``: labels where they belong, as many as fit, and the newest loss in words."""
+    """``0:00 ▴0:43 ▴1:42 … 5:00``: labels where they belong, as many as fit, and a loss in words.
+
+    That is the newest one; of a session that is over, all of them together.
+    """
     total = session.max_seconds * 1000
     line = _Line(width)
     line.put(0, Span("0:00", "faint"))
@@ -122,7 +125,8 @@ def _moments(scene: Scene, session: SessionView, width: int) -> Row:
     for loss in reversed(session.losses):
         line.label(bars.cell_at(loss.opened_ms, total, width), fmt.moment(loss.opened_ms / 1000), "bad")
     if session.losses:
-        line.words(_told(session, session.losses[-1]))
+        over = scene.view.phase is Phase.OVER and len(session.losses) > 1
+        line.words(_total(session) if over else _told(session, session.losses[-1]))
     return line.row()
 
 
@@ -136,6 +140,14 @@ def _told(session: SessionView, loss: Loss) -> Iterable[str]:
     yield f"{why} for {lasted}{now}, not charged"
     yield f"{lasted}{now} not charged"
     yield f"{lasted} lost"
+
+
+def _total(session: SessionView) -> Iterable[str]:
+    """All losses in words, from the fullest to the shortest."""
+    lost = f"{session.lost_ms / 1000:.1f} s"
+    yield f"{lost} lost in {len(session.losses)} stretches, not charged"
+    yield f"{lost} lost, not charged"
+    yield f"{lost} lost"
 
 
 class _Line:
@@ -267,7 +279,7 @@ def receipt(scene: Scene, session: SessionView, width: int, room: int) -> list[R
     if session.tx_hash:
         chain = [hairline, _item(width, "paid in", fmt.short_hash(session.tx_hash))]
     elif session.settlement == "CONFIRMED":
-        chain = [hairline, row(Span("nothing to pay, no transaction", "muted"))]
+        chain = [hairline, row(Span("nothing to pay on chain", "muted"))]
     if session.tx_url:
         host = session.tx_url.split("://", 1)[-1].split("/", 1)[0]
         chain.append(spread(width, row(Span("see", "muted")), row(Span(host, "data", link=session.tx_url))))

@@ -136,7 +136,7 @@ def position(scene: Scene, width: int, *, full: bool) -> list[Row]:
     if asked and (full or not facts):
         facts += _coordinates(scene, full=full and camera is not None and away is not None) or []
     if full and away is not None and camera is not None and camera.radius_m:
-        return rows + _with_ring(scene, width, facts, away / camera.radius_m)
+        return rows + _with_ring(scene, width, facts, away)
     return rows + [cut(fact, width) for fact in facts or [row(Span("not known", "faint"))]]
 
 
@@ -164,13 +164,14 @@ def _geofence(scene: Scene) -> Span:
     return Span("● inside", "ok")
 
 
-def _with_ring(scene: Scene, width: int, facts: list[Row], share: float) -> list[Row]:
+def _with_ring(scene: Scene, width: int, facts: list[Row], away_m: float) -> list[Row]:
     """The covered circle with the requested point as its centre, the camera in it, facts beside it."""
     columns, lines = RING
     camera, session = scene.context.camera, scene.session
     assert (
         camera is not None
         and camera.point is not None
+        and camera.radius_m
         and session is not None
         and session.requested is not None
     )
@@ -179,11 +180,13 @@ def _with_ring(scene: Scene, width: int, facts: list[Row], share: float) -> list
     north = camera.point.lat - session.requested.lat
     east = (camera.point.lng - session.requested.lng) * cos(radians(session.requested.lat))
     bearing = atan2(east, north)
-    reach = min(share, 1.0)
+    reach = min(away_m / camera.radius_m, 1.0)
     x = round((columns - 1) / 2 + sin(bearing) * reach * (columns - 1) / 2)
     y = round((lines - 1) / 2 - cos(bearing) * reach * (lines - 1) / 2)
-    middle = (round((lines - 1) / 2), round((columns - 1) / 2))
-    cells[middle[0]][middle[1]], roles[middle[0]][middle[1]] = "+", "muted"
+    middle_x, middle_y = round((columns - 1) / 2), round((lines - 1) / 2)
+    if (x, y) == (middle_x, middle_y) and round(away_m):  # the requested point stays to be seen
+        x, y = middle_x + round(sin(bearing)), middle_y - round(cos(bearing))
+    cells[middle_y][middle_x], roles[middle_y][middle_x] = "+", "muted"
     cells[y][x], roles[y][x] = "◉", "accent" if scene.live else "muted"
     gap = Span(" " * 4)
     top = max(0, (lines - len(facts)) // 2)
@@ -292,7 +295,7 @@ def timeline_fact(scene: Scene) -> Row:
 
 def empty_help(width: int) -> list[Row]:
     """What to do when there is no session."""
-    told = ("a market on this computer:", "asks for a camera's place", "and shows it live")
+    told = ("a market of your own:", "asks for a place", "and shows it live")
     return [
         section(width, "Start"),
         row(Span("luxxon demo", "bright", bold=True)),

@@ -13,29 +13,33 @@ from luxxon_tui.widgets.lines import Lines
 
 
 class Card(ModalScreen[bool]):
-    """Shows rows on ``surface`` with an accent bar at the left. Dismisses with True (``enter``) or False.
+    """Shows rows on ``surface`` with an accent bar at the left. Dismisses with True or False.
 
     Args:
         rows: content, without the bar and the padding.
-        confirm: further key that answers True; None for a card that only tells.
+        asks: a question, that ``enter`` answers with yes; otherwise the card only tells. The key that opened
+            it is never an answer: it may be held down.
     """
 
     CSS = """
     Card { align: center middle; background: $background 60%; }
     Card > Lines { width: auto; height: auto; max-width: 100%; max-height: 100%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,ctrl+c", "answer(False)", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,question_mark", "answer(False)", "Close"),
+        ("enter", "confirm", "Confirm"),
+    ]
 
-    def __init__(self, rows: list[Row], *, confirm: str | None = None) -> None:
+    def __init__(self, rows: list[Row], *, asks: bool = False) -> None:
         super().__init__()
         self._rows = rows
-        if confirm:
-            self._bindings.bind(f"enter,{confirm}", "answer(True)", "Confirm")
-        else:
-            self._bindings.bind("enter", "answer(False)", "Close")
+        self._asks = asks
 
     def compose(self) -> ComposeResult:
         yield CardLines(self._rows)
+
+    def action_confirm(self) -> None:
+        self.dismiss(self._asks)
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)

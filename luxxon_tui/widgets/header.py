@@ -9,7 +9,7 @@ from typing import NamedTuple
 from luxxon_tui import format as fmt
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.rows import EMPTY, Row, Span, cut, first_fit, row, spread, width_of
-from luxxon_tui.views import LiveView, Offline, Online
+from luxxon_tui.views import LiveView, Offline, Phase
 from luxxon_tui.widgets.lines import Lines
 
 WIDE = 110
@@ -58,24 +58,38 @@ def _state(view: LiveView, context: ConsoleContext, now: datetime, width: int, *
         else []
     )
     if not wide:
-        return spread(width, left, row(*pool, Span("  "), *_link(view.link, label="")))
+        return spread(width, left, row(*pool, Span("  "), *_link(view, wide=False)))
     chain = context.chain_name or view.chain_name
     parts = [
         row(Span("pool ", "muted"), *pool) if pool else EMPTY,
-        row(Span(f"{chain} ", "muted"), Span("●", "ok")) if chain and view.chain_name else EMPTY,
-        _link(view.link, label="API "),
+        row(Span(f"{chain} ", "muted"), _chain_state(view)) if chain and view.chain_name else EMPTY,
+        _link(view, wide=True),
         row(Span(fmt.time_of_day(now, context.zone), "muted")),
     ]
     gap = Span("    ")
     return spread(width, left, row(*(piece for part in parts if part for piece in (gap, part)))[1:])
 
 
-def _link(link: Online | Offline, *, label: str) -> Row:
+def _asked_no_more(view: LiveView) -> bool:
+    """Whether the feed has ended, so that nothing is known of the link any more."""
+    return view.phase is Phase.FAILED or (view.session is not None and view.session.settled)
+
+
+def _chain_state(view: LiveView) -> Span:
+    known = not isinstance(view.link, Offline) and not _asked_no_more(view)
+    return Span("●", "ok") if known else Span("◌", "muted")
+
+
+def _link(view: LiveView, *, wide: bool) -> Row:
+    link = view.link
     if isinstance(link, Offline):
         return row(Span("▲ no API", "warn", bold=True))
+    if _asked_no_more(view):
+        return row(Span("API ◌" if wide else "◌ API", "muted"))
     if link.latency_ms is None:
-        return row(Span(label, "muted"), Span("◌", "muted"))
-    return row(Span(label, "muted"), Span("● ", "ok"), Span(str(link.latency_ms)), Span(" ms", "muted"))
+        return row(Span("API ◌" if wide else "◌ no API", "muted"))
+    label = Span("API " if wide else "", "muted")
+    return row(label, Span("● ", "ok"), Span(str(link.latency_ms)), Span(" ms", "muted"))
 
 
 def _tabs(tabs: Sequence[Tab], current: str, *, wide: bool) -> tuple[tuple[int, int], Row]:

@@ -31,6 +31,9 @@ FINE_CELLS = 120 * 36
 DROPPED_LIMIT = 20
 """Frames dropped for a slow terminal, less those drawn, after which half-blocks take over."""
 
+COARSE_FRAMES = 300
+"""Frames drawn in half-blocks before the fine picture is tried again."""
+
 WIDE, HIGH = 16, 9
 """Shape of the field: that of most cameras. A picture of another shape is centred in it."""
 
@@ -64,6 +67,7 @@ class Picture(Widget):
         self._plate: tuple[Row, ...] = ()
         self._dropped = 0
         self._coarse = False
+        self._fine_from = 0
         self._terminal = Terminal(self)
         self.drawn = 0
         """Frames drawn since the start."""
@@ -92,8 +96,11 @@ class Picture(Widget):
             self._dropped += 1
             if self._dropped >= DROPPED_LIMIT and not self._coarse:
                 self._coarse, self._painter = True, None
+                self._fine_from = self.drawn + COARSE_FRAMES
             return False
         self._dropped = max(0, self._dropped - 1)
+        if self._coarse and self.drawn >= self._fine_from:
+            self._try_fine()
         self._paint()
         return True
 
@@ -149,9 +156,13 @@ class Picture(Widget):
         self.refresh()
         return Quadrants() if fine else HalfBlocks()
 
+    def _try_fine(self) -> None:
+        """Forget that the terminal was too slow."""
+        self._coarse, self._dropped, self._painter = False, 0, None
+
     def on_resize(self) -> None:
         self._strips.clear()
-        self._painter = None
+        self._try_fine()
         self._paint()
 
     def notify_style_update(self) -> None:

@@ -9,14 +9,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import TypeVar
 
 import aiohttp
 import aioice.ice
 import av
 import numpy as np
 import pytest
-from aiohttp import web
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -32,11 +30,9 @@ from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import VideoError
 from luxxon_core.media.domain import Frame, LiveInput, MediaEvent, MediaEventKind
 from luxxon_core.media.ports import Edge
+from tests.unit.aiortc_edge.edge_peers import SDP, WAIT, encoded, eventually, serve, until
 
-SDP = {"Content-Type": "application/sdp"}
 RED, GREEN, BLUE = (200, 30, 30), (30, 170, 40), (30, 40, 200)
-WAIT = 15.0
-T = TypeVar("T")
 
 
 @dataclass
@@ -57,17 +53,10 @@ class Served:
         return found()[count - 1]
 
 
-async def until(condition: Callable[[], object], timeout: float = WAIT) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = WAIT) -> T:
-    async with asyncio.timeout(timeout):
-        while (result := await probe()) is None:
-            await asyncio.sleep(0.01)
-        return result
+def picture(colour: tuple[int, int, int], count: int) -> np.ndarray:
+    image = np.full((240, 320, 3), colour, np.uint8)
+    image[:16, count * 4 % 320 :][:, :16] = 255
+    return image
 
 
 class Pattern(MediaStreamTrack):
@@ -89,9 +78,7 @@ class Pattern(MediaStreamTrack):
         if self.packets is not None:
             media: av.VideoFrame | av.Packet = av.Packet(self.packets[self.count % len(self.packets)])
         else:
-            picture = np.full((240, 320, 3), self.colour, np.uint8)
-            picture[:16, self.count * 4 % 320 :][:, :16] = 255
-            media = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            media = av.VideoFrame.from_ndarray(picture(self.colour, self.count), format="rgb24")
         media.pts, media.time_base = self.count * 90000 // self.fps, Fraction(1, 90000)
         self.count += 1
         return media
@@ -172,14 +159,7 @@ async def embedded(stack: AsyncExitStack, *, batch: bool | None = None) -> Edge:
     url = ""
     edge = AiortcEdge(public_url=lambda: url, batch=batch)
     await stack.enter_async_context(edge)
-    app = web.Application()
-    app.add_routes(edge.routes())
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    url = f"http://{host}:{port}"
+    url = await serve(stack, edge)
     return edge
 
 
@@ -270,32 +250,14 @@ async def test_frame_stays_fresh(served: Served, client: MakeClient) -> None:
     await eventually(turned_blue, timeout=4)
 
 
-def encoded(colour: tuple[int, int, int], frames: int) -> list[bytes]:
-    """H.264 with one keyframe, as a file or a camera delivers it."""
-    context = av.CodecContext.create("libx264", "w")
-    context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
-    context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
-    context.options = {
-        "tune": "zerolatency",
-        "preset": "ultrafast",
-        "x264-params": f"keyint={frames}:scenecut=0",
-    }
-    packets = []
-    for index in range(frames):
-        picture = np.full((240, 320, 3), colour, np.uint8)
-        picture[:16, index * 4 % 320 :][:, :16] = 255
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-        frame.pts = index
-        packets += [bytes(packet) for packet in context.encode(frame)]
-    return packets
-
-
 async def test_a_source_that_ignores_keyframe_requests_is_served_all_the_same(
     served: Served, client: MakeClient
 ) -> None:
     """One keyframe in 8 s: viewers join at once, and the frame never grows old."""
     live_input = await served.edge.create()
-    await client().publish(live_input.whip_url, Pattern(BLUE, encoded(BLUE, 200)), "H264")
+    await client().publish(
+        live_input.whip_url, Pattern(BLUE, encoded([picture(BLUE, index) for index in range(200)])), "H264"
+    )
     await served.event(MediaEventKind.FIRST_FRAME, live_input.uid)
     for _ in range(30):
         await asyncio.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +27,8 @@ from scenes import (
 )
 from textual.widgets import Static
 
-from luxxon_core.kernel.errors import VideoError
-from luxxon_tui.app import ConsoleApp, run_console
+from luxxon_core.kernel.errors import InvalidState, VideoError
+from luxxon_tui.app import ConsoleApp
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.picture.terminal import Terminal
 from luxxon_tui.screens.live import LiveScreen
@@ -37,7 +36,7 @@ from luxxon_tui.views import Online
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
 from luxxon_tui.widgets.lines import Lines
-from luxxon_tui.widgets.picture import DROPPED_LIMIT, Picture
+from luxxon_tui.widgets.picture import COARSE_FRAMES, DROPPED_LIMIT, Picture
 
 
 def screen_of(app: ConsoleApp) -> LiveScreen:
@@ -68,9 +67,51 @@ async def test_ending_asks_once_and_can_be_refused() -> None:
         assert "0.101000 USDC" in text_of(app)
         await pilot.press("escape")
         assert not isinstance(app.screen, Card) and feed.ended == 0
-        await pilot.press("e", "enter")
+        await pilot.press("e", "e", "e")
+        assert isinstance(app.screen, Card), "a key that is held down asks, and answers nothing"
+        await pilot.press("enter")
         await until(lambda: feed.ended == 1)
         assert not isinstance(app.screen, Card)
+
+
+async def test_a_click_on_end_now_ends() -> None:
+    feed = RecordedFeed(LIVE)
+    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    async with app.run_test() as pilot:
+        await settle(app, LIVE)
+        await pilot.press("e")
+        lines = app.screen.query_one(Lines)
+        texts = ["".join(span.text for span in row) for row in lines.rows]
+        y = next(y for y, text in enumerate(texts) if "end now" in text)
+        await pilot.click(lines, offset=(texts[y].index("end now"), y))
+        await until(lambda: feed.ended == 1)
+
+
+async def test_the_question_goes_with_the_session() -> None:
+    feed = RecordedFeed(LIVE)
+    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    async with app.run_test() as pilot:
+        await settle(app, LIVE)
+        await pilot.press("e")
+        assert isinstance(app.screen, Card)
+        feed.queue.put_nowait(ENDED)
+        await until(lambda: app.screen is screen_of(app))
+        assert feed.ended == 0
+
+
+async def test_a_session_that_has_ended_by_itself_is_no_error() -> None:
+    class Late(RecordedFeed):
+        async def end(self) -> None:
+            raise InvalidState("session:ended")
+
+    feed = Late(LIVE)
+    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    async with app.run_test(notifications=True) as pilot:
+        await settle(app, LIVE)
+        await pilot.press("e", "enter")
+        await until(lambda: feed.retried == 1)
+        await pilot.pause()
+        assert "not ended" not in text_of(app)
 
 
 async def test_keys_follow_the_state() -> None:
@@ -163,12 +204,41 @@ async def test_full_screen_and_back() -> None:
         assert screen_of(app).query_one(Picture).size == (52, 15) and "Meter" in text_of(app)
 
 
+async def test_full_screen_still_tells_when_the_link_is_down() -> None:
+    app = console(LIVE)
+    async with app.run_test() as pilot:
+        await settle(app, LIVE)
+        await pilot.press("f")
+        await pilot.pause()
+        assert "offline" not in text_of(app)
+        screen_of(app).take(OFFLINE)
+        await pilot.pause()
+        lines = text_of(app).split("\n")
+        assert lines[0].startswith(" ▲ offline  what you see is from 14:02:03")
+        assert "luxxon" not in lines[1] and "Live" not in lines[1]
+        screen_of(app).take(LIVE)
+        await pilot.pause()
+        assert "offline" not in text_of(app)
+
+
+async def test_a_resize_under_a_card_is_made_up_for() -> None:
+    app = console(LIVE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, LIVE)
+        await pilot.press("question_mark")
+        await pilot.resize_terminal(120, 36)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen_of(app).query_one("#side").size.width == 34
+
+
 async def test_keys_and_palette_open_and_close() -> None:
     app = console(LIVE)
     async with app.run_test() as pilot:
         await settle(app, LIVE)
         await pilot.press("question_mark")
         assert "End the session; asks once" in text_of(app)
+        assert "The Live screen" not in text_of(app), "a key that leads nowhere else"
         await pilot.press("escape", "ctrl+p")
         await until(lambda: "Full screen" in text_of(app))
         assert "Theme: light" in text_of(app) or "Save frame" in text_of(app)
@@ -229,6 +299,23 @@ async def test_a_slow_terminal_gets_fewer_frames_and_then_coarser_ones(
         assert shown.show(picture())
         await pilot.pause()
         assert shown.driver_name == "half-blocks"
+        while shown.drawn < drawn + COARSE_FRAMES:
+            assert shown.show(newest) and shown.driver_name == "half-blocks"
+        assert shown.show(newest)
+        assert shown.driver_name == "quadrants"
+
+
+async def test_another_size_gets_the_fine_picture_again() -> None:
+    app = console(LIVE)
+    async with app.run_test() as pilot:
+        await settle(app, LIVE)
+        shown = screen_of(app).query_one(Picture)
+        shown._coarse, shown._fine_from, shown._painter = True, 1_000, None
+        shown.show(picture())
+        assert shown.driver_name == "half-blocks"
+        await pilot.resize_terminal(90, 24)
+        await pilot.pause()
+        assert shown.driver_name == "quadrants"
 
 
 async def test_rows_go_past_the_compositor_only_when_nothing_covers_them() -> None:
@@ -266,6 +353,27 @@ async def test_a_stream_that_ends_is_closed_and_the_session_goes_on() -> None:
         assert app.is_running
 
 
+async def test_the_picture_reopens_while_the_session_is_live() -> None:
+    class Ending(RecordedVideo):
+        async def frame(self) -> Image.Image:
+            raise VideoError("viewer:ended", "the stream has ended")
+
+    videos: list[RecordedVideo] = [Ending(), RecordedVideo()]
+    opened: list[RecordedVideo] = []
+
+    def open_video() -> RecordedVideo:
+        opened.append(videos[len(opened)])
+        return opened[-1]
+
+    feed = RecordedFeed(LIVE)
+    app = ConsoleApp(feed=feed, open_video=open_video, context=CONTEXT, clock=lambda: NOW)
+    async with app.run_test():
+        await until(lambda: videos[0].closed)
+        feed.queue.put_nowait(LIVE)
+        await until(lambda: screen_of(app).query_one(Picture).latest is not None)
+        assert len(opened) == 2
+
+
 async def test_leaving_closes_the_stream() -> None:
     video = RecordedVideo()
     app = ConsoleApp(feed=RecordedFeed(LIVE), open_video=lambda: video, context=CONTEXT, clock=lambda: NOW)
@@ -285,20 +393,3 @@ async def test_the_empty_console_says_what_to_do() -> None:
 async def test_glyphs_take_one_cell() -> None:
     for glyph in "●◌◐✓○▲✕◉◎╋▸→←▄▂▀▴━─▎×·…–−":
         assert cell_len(glyph) == 1
-
-
-async def test_a_cancelled_console_gives_the_terminal_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = []
-
-    async def headless(self: ConsoleApp) -> None:
-        async with self.run_test():
-            await until(lambda: not self.is_running or self._exit)
-        left.append(self)
-
-    monkeypatch.setattr(ConsoleApp, "run_async", headless)
-    task = asyncio.create_task(run_console(None, None, ConsoleContext()))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert len(left) == 1

@@ -32,8 +32,8 @@ def test_half_blocks(snap_compare: Callable[..., bool]) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await settle(pilot.app, ALL["live"])  # type: ignore[arg-type]
         picture = pilot.app.screen.query_one(Picture)
-        picture._coarse = True
-        picture.on_resize()
+        picture._coarse, picture._painter = True, None
+        picture._paint()
         pilot.app.screen._draw()  # type: ignore[attr-defined]
         await pilot.pause()
 

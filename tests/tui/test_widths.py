@@ -85,6 +85,45 @@ def test_panels_keep_to_their_width(view: LiveView, context: ConsoleContext) -> 
             assert max(map(width_of, header(view, context, NOW, width))) <= width
 
 
+FREE = replace(
+    ENDED,
+    session=replace(
+        ENDED.session or SESSION,
+        settlement="CONFIRMED",
+        charged_micro=0,
+        to_micro=0,
+        fee_micro=0,
+        tx_hash=None,
+    ),
+)
+UNSURE = [
+    replace(LIVE, session=replace(SESSION, losses=(Loss(reason, 97_150, None),)))
+    for reason in ("NETWORK_ERROR", "STALE_TELEMETRY", "OUTSIDE_GEOFENCE")
+]
+STARTING = replace(
+    ALL["waiting"], session=replace(ALL["waiting"].session or SESSION, state="ASSIGNED", assigned_at=NOW)
+)
+
+
+@pytest.mark.parametrize("view", [*ALL.values(), FREE, STARTING, *UNSURE])
+def test_our_own_words_are_never_cut(view: LiveView) -> None:
+    usual = SignalView(1280, 720, "vp8", "WHEP", 29.8, 1_400_000, 0.002, 38.0)
+    for signal in (SignalView(), usual, replace(usual, transport="stills"), replace(usual, age_ms=8_000.0)):
+        scene = Scene(view, signal, CONTEXT, NOW, "half-blocks")
+        rows = [
+            *beside(scene, 24, 99, full=False),
+            *beside(scene, 34, 99, full=True),
+            *under(scene, 52, full=False, wide=False),
+            *under(scene, 81, full=True, wide=True),
+            *plate(scene, 52),
+            timeline(scene, 78),
+            *header(view, CONTEXT, NOW, 80),
+            *header(view, CONTEXT, NOW, 120),
+        ]
+        text = "\n".join("".join(span.text for span in row) for row in rows)
+        assert "…" not in re.sub("0x[0-9a-f]{4}…[0-9a-f]{4}", "", text)
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_header_has_room_for_seven_tabs(width: int) -> None:
     names = ("Map", "Live", "Sessions", "Cameras", "Wallet", "Activity", "Workspace")

@@ -22,7 +22,7 @@ from luxxon_core.kernel.clock import MILLISECOND, Clock
 from luxxon_core.media.domain import Frame, MediaEvent, MediaEventKind
 
 MEDIA_TIMEOUT = 2.0
-"""Seconds without RTP after which a live input counts as disconnected."""
+"""Seconds without media in RTP after which a live input counts as disconnected."""
 FRAME_LIFETIME = 5.0
 BLIND_START = 5.0
 """Seconds of media in a codec that is never decoded, after which its first frame is taken for granted."""

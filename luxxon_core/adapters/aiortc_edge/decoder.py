@@ -18,6 +18,8 @@ from luxxon_core.adapters.aiortc_edge import payload
 JPEG_QUALITY = 80
 MAX_PIXELS = 4096 * 2304
 """A larger picture is refused: a crafted header must not cost a gigabyte."""
+MAX_PIXELS_EVERY_FRAME = 2560 * 1440
+"""Of larger pictures only keyframes are decoded: the worker threads are for all live inputs."""
 ERRORS = (av.FFmpegError, payload.PayloadError, ValueError, OSError, MemoryError)
 
 
@@ -53,6 +55,8 @@ class Decoder:
     def __init__(self, codec: str) -> None:
         self._codec = codec
         self._context: VideoCodecContext | None = None
+        self._alone = True
+        """What ``_context`` was opened for."""
         self._reformatter = VideoReformatter()
 
     def decode(self, units: Sequence[Unit], every_frame: bool, due: float) -> Decoded:
@@ -73,8 +77,8 @@ class Decoder:
 
     def _frames(self, unit: Unit, *, alone: bool) -> list[VideoFrame]:
         data = payload.assemble(self._codec, unit.payloads)
-        if self._context is None:
-            self._context = self._open()
+        if self._context is None or self._alone is not alone:
+            self._context, self._alone = self._open(MAX_PIXELS if alone else MAX_PIXELS_EVERY_FRAME), alone
         elif unit.keyframe:
             self._context.flush_buffers()
         frames = self._context.decode(av.Packet(data))
@@ -83,11 +87,11 @@ class Decoder:
             self._context.flush_buffers()
         return [frame for frame in frames if not frame.is_corrupt]
 
-    def _open(self) -> VideoCodecContext:
+    def _open(self, max_pixels: int) -> VideoCodecContext:
         context = av.CodecContext.create(self._codec, "r")
         assert isinstance(context, VideoCodecContext)
         context.thread_count = 1
-        context.options = {"flags": "low_delay", "max_pixels": str(MAX_PIXELS)}
+        context.options = {"flags": "low_delay", "max_pixels": str(max_pixels)}
         return context
 
     def _picture(self, frame: VideoFrame, at: float) -> Picture:

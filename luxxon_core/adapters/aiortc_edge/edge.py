@@ -30,6 +30,11 @@ from luxxon_core.media.domain import Frame, LiveInput, MediaEvent
 NAME = "embedded"
 SECRET_BYTES = 24
 DECODER_THREADS = 2
+MAX_PUBLISHERS = 4
+"""Per live input: the present one, and successors on their way."""
+MAX_PENDING_VIEWERS = 16
+"""Per live input: viewers who have an answer but no connection yet. Counted apart from publishers, so that
+a URL for watching keeps nobody from publishing."""
 
 Side = Literal["whip", "whep"]
 
@@ -191,7 +196,13 @@ class AiortcEdge:
     def admit(self, side: Side, channel: Channel, offer: sdp.Offer) -> Peer:
         """Raises TooManyPeers, channel.NoPublisher or sdp.UnusableSdp."""
         if sum(len(c.sessions) for c in self._channels.values()) >= self._max_peers:
-            raise TooManyPeers
+            raise TooManyPeers("The edge is full")
+        peers = channel.sessions.values()
+        if side == "whip" and sum(isinstance(peer, Publisher) for peer in peers) >= MAX_PUBLISHERS:
+            raise TooManyPeers("Too many publish to this live input")
+        pending = sum(peer.pending for peer in peers if not isinstance(peer, Publisher))
+        if side == "whep" and pending >= MAX_PENDING_VIEWERS:
+            raise TooManyPeers("Too many are about to watch this live input")
         return channel.publish(offer) if side == "whip" else channel.view(offer)
 
     def session_url(self, side: Side, secret: str, session: str) -> str:

@@ -10,6 +10,8 @@ from luxxon_core.adapters.aiortc_edge import rtp, sdp
 
 MAX_BURST = 200
 """A longer gap is not repaired but bridged by a keyframe."""
+MAX_MISSING = 1000
+"""Packets waited for at once; beyond that a keyframe is the shorter way."""
 MAX_DROPOUT = 3000
 """A longer jump must be confirmed by the next packet before it counts as a restart (RFC 3550 A.1)."""
 MAX_MISORDER = 1000
@@ -67,32 +69,31 @@ class Inbound:
         self._keyframe_wanted = False
         self._keyframe_asked = 0.0
 
-    def receive(self, packet: rtp.RtpPacket, *, rtx: bool, now: float) -> None:
-        """Take one packet of the stream, or of its retransmissions."""
+    def receive(self, packet: rtp.RtpPacket, *, rtx: bool, now: float) -> bool:
+        """Take one packet of the stream, or of its retransmissions. Whether it brought media to the sink."""
         if rtx:
             original = rtp.restore_from_rtx(packet)
-            if original is not None and self._ssrc is not None:
-                self._late(self._top + _signed(original.sequence - self._top), original, now)
-            return
+            if original is None or self._ssrc is None:
+                return False
+            return self._late(self._top + _signed(original.sequence - self._top), original, now)
         if packet.ssrc != self._ssrc:
             self._restart(packet)
         delta = _signed(packet.sequence - self._top)
         if delta > MAX_DROPOUT or delta < -MAX_MISORDER:
             if packet.sequence != self._suspect:
                 self._suspect = packet.sequence + 1 & 0xFFFF
-                return
+                return False
             self._restart(packet)
             delta = 1
         self._received += 1
         sequence = self._top + delta
         if delta <= 0:
-            self._late(sequence, packet, now)
-            return
+            return self._late(sequence, packet, now)
         if delta > 1:
             self._gap(sequence, now)
         self._top = sequence
         self._measure_jitter(packet.timestamp, now)
-        self._deliver(sequence, packet, now)
+        return self._deliver(sequence, packet, now)
 
     def _restart(self, packet: rtp.RtpPacket) -> None:
         self._ssrc, self._suspect = packet.ssrc, None
@@ -103,23 +104,25 @@ class Inbound:
         if self.sink is not None:
             self.sink.discontinued()
 
-    def _late(self, sequence: int, packet: rtp.RtpPacket, now: float) -> None:
+    def _late(self, sequence: int, packet: rtp.RtpPacket, now: float) -> bool:
         """Only what is missing is let through: a sequence number never goes out twice with other content."""
-        if self._missing.pop(sequence, None) is not None:
-            self._deliver(sequence, packet, now)
+        return self._missing.pop(sequence, None) is not None and self._deliver(sequence, packet, now)
 
-    def _deliver(self, sequence: int, packet: rtp.RtpPacket, now: float) -> None:
-        if self.sink is not None and 0 < len(packet.payload) <= rtp.MAX_PAYLOAD:
-            self.keyframe_seen |= self.sink.write(sequence, packet, now)
+    def _deliver(self, sequence: int, packet: rtp.RtpPacket, now: float) -> bool:
+        """Headers alone are no media: who sends nothing else is not taken for live."""
+        if self.sink is None or not 0 < len(packet.payload) <= rtp.MAX_PAYLOAD:
+            return False
+        self.keyframe_seen |= self.sink.write(sequence, packet, now)
+        return True
 
     def _gap(self, sequence: int, now: float) -> None:
-        if sequence - self._top > MAX_BURST:
+        gap = range(self._top + 1, sequence)
+        if len(gap) >= MAX_BURST or len(self._missing) + len(gap) > MAX_MISSING:
             self._missing.clear()
             if self.sink is not None:
                 self.sink.discontinued()
             self.request_keyframe(now)
             return
-        gap = range(self._top + 1, sequence)
         self._missing.update((lost, (1, now + NACK_DELAYS[0])) for lost in gap)
         self._nack(list(gap))
 

@@ -13,7 +13,8 @@ import structlog
 from luxxon_core.adapters.aiortc_edge import private, sdp, udp
 from luxxon_core.adapters.aiortc_edge.mux import Mux
 
-HANDSHAKE_TIMEOUT = 15.0
+CONNECT_TIMEOUT = 10.0
+"""Seconds from the answer to the end of the handshake; who needs longer gives its place back."""
 CONSENT_TIMEOUT = 30.0
 """Seconds without an authentic datagram after which a peer is given up (RFC 7675 §5.1)."""
 MAX_EARLY = 256
@@ -66,7 +67,13 @@ class Peer(ABC):
         self.answer = sdp.build_answer(offer, self._agreed, self._local)
         mux.register(self._local.ice.ufrag, self._local.ice.password, self)
         self._task: asyncio.Task[None] | None = None
-        self._deadline = self._loop.call_later(CONSENT_TIMEOUT, self._never_came)
+        self._connect_by = self._loop.time() + CONNECT_TIMEOUT
+        self._deadline = self._loop.call_at(self._connect_by, self._never_came)
+
+    @property
+    def pending(self) -> bool:
+        """The handshake is not over yet."""
+        return self.route.keys is None
 
     # What a subclass provides.
 
@@ -150,7 +157,7 @@ class Peer(ABC):
 
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            async with asyncio.timeout_at(self._connect_by):
                 self.route.keys = await self._dtls.handshake(self._fingerprints)
             self.connected()
             for datagram in self._early:

@@ -66,8 +66,8 @@ class Publisher(Peer):
         parsed = rtp.parse_rtp(packet)
         if (found := self._by_payload_type.get(parsed.payload_type)) is not None:
             inbound, rtx = found
-            self._on_media(self, now)
-            inbound.receive(parsed, rtx=rtx, now=now)
+            if inbound.receive(parsed, rtx=rtx, now=now):
+                self._on_media(self, now)
 
     def rtcp_received(self, packet: bytes, now: float) -> None:
         for part in rtp.parse_rtcp(packet):

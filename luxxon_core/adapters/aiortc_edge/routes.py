@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class TooManyPeers(Exception):
-    """The edge is full."""
+    """The edge or the live input is full; the text says which."""
 
 
 class Signalling(Protocol):
@@ -120,7 +120,7 @@ class _Side:
         except NoPublisher as error:
             raise _Refused(409, "Nobody publishes yet") from error
         except TooManyPeers as error:
-            raise _Refused(503, "The edge is full") from error
+            raise _Refused(503, str(error)) from error
 
     async def trickle(self, request: web.Request) -> web.Response:
         """Trickle ICE, whose candidates an ICE-lite agent does not need, and ICE restarts (RFC 9725 §4.3)."""

@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+MAX_LINES = 2000
+"""Browsers send some hundreds."""
 MAX_MEDIA = 16
 FINGERPRINTS = ("sha-256", "sha-384", "sha-512")
 VIDEO_CODECS = ("h264", "vp8", "vp9", "av1")
 AUDIO_CODECS = ("opus",)
 FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
 """RTCP feedback that is understood; whatever else is offered is left out of the answer."""
+_NOTED_FEEDBACK = (*FEEDBACK, "transport-cc")
+"""The last is never agreed to, but tells libwebrtc from others."""
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 Setup = Literal["active", "passive"]
@@ -40,6 +44,7 @@ class Codec:
     parameters: str = ""
     """Format parameters as offered: ``profile-level-id=42e01f;packetization-mode=1``."""
     feedback: tuple[str, ...] = ()
+    """What is offered of ``FEEDBACK`` and transport-cc."""
     rtx: int | None = None
     """Payload type of the retransmissions of this codec."""
 
@@ -127,6 +132,8 @@ def parse_offer(text: str) -> Offer:
     lines = [line for line in re.split(r"\r?\n", text) if line]
     if not lines or lines[0] != "v=0":
         raise MalformedSdp("the first line is not v=0")
+    if len(lines) > MAX_LINES:
+        raise MalformedSdp("too many lines")
     if any(len(line) < 2 or line[1] != "=" for line in lines):
         raise MalformedSdp("a line is not of the form type=value")
     starts = [at for at, line in enumerate(lines) if line.startswith("m=")]
@@ -196,7 +203,7 @@ def _fingerprints(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def _parse_codecs(lines: Sequence[str], formats: str) -> tuple[Codec, ...]:
     try:
-        order = [int(item) for item in formats.split()]
+        order = dict.fromkeys(int(item) for item in formats.split())
     except ValueError:
         raise MalformedSdp("malformed payload type") from None
     if any(not 0 <= number <= 127 for number in order):
@@ -207,22 +214,30 @@ def _parse_codecs(lines: Sequence[str], formats: str) -> tuple[Codec, ...]:
         if match is None:
             raise MalformedSdp("malformed rtpmap")
         number, name, rate, channels = match.groups()
-        known[int(number)] = Codec(int(number), name, int(rate), int(channels or 1))
+        if int(number) in order:
+            known[int(number)] = Codec(int(number), name, int(rate), int(channels or 1))
     for value in _attributes(lines, "fmtp"):
         number, _, parameters = value.partition(" ")
-        if number.isascii() and number.isdigit() and (codec := known.get(int(number))):
+        if re.fullmatch(r"[0-9]{1,3}", number) and (codec := known.get(int(number))):
             known[codec.payload_type] = replace(codec, parameters=parameters.strip())
-    for value in _attributes(lines, "rtcp-fb"):
-        number, _, feedback = value.partition(" ")
-        for codec in list(known.values()):
-            if number in ("*", str(codec.payload_type)):
-                known[codec.payload_type] = replace(codec, feedback=(*codec.feedback, feedback.strip()))
+    feedback = _parse_feedback(lines)
     repairs = {c.parameter("apt"): c.payload_type for c in known.values() if c.kind == "rtx"}
     return tuple(
-        replace(known[number], rtx=repairs.get(str(number)))
-        for number in dict.fromkeys(order)
+        replace(
+            known[number],
+            rtx=repairs.get(str(number)),
+            feedback=tuple(f for f in _NOTED_FEEDBACK if {("*", f), (str(number), f)} & feedback),
+        )
+        for number in order
         if number in known and known[number].kind != "rtx" and not 64 <= number <= 95  # RFC 5761 §4
     )
+
+
+def _parse_feedback(lines: Sequence[str]) -> set[tuple[str, str]]:
+    """(payload type or ``*``, RTCP feedback that matters here)."""
+    offered = (value.partition(" ") for value in _attributes(lines, "rtcp-fb"))
+    pairs = ((number, feedback.strip()) for number, _, feedback in offered)
+    return {pair for pair in pairs if pair[1] in _NOTED_FEEDBACK}
 
 
 def usable_media(offer: Offer) -> Iterator[tuple[int, Media]]:
@@ -318,7 +333,7 @@ def _codec_lines(codec: Codec) -> Iterator[str]:
     yield f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}"
     if codec.parameters:
         yield f"a=fmtp:{codec.payload_type} {codec.parameters}"
-    for feedback in dict.fromkeys(codec.feedback):
+    for feedback in codec.feedback:
         if feedback in FEEDBACK:
             yield f"a=rtcp-fb:{codec.payload_type} {feedback}"
     if codec.rtx is not None:

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from luxxon_core.adapters.aiortc_edge import payload
-from luxxon_core.adapters.aiortc_edge.decoder import Decoded, Decoder, Picture, Unit
+from luxxon_core.adapters.aiortc_edge.decoder import MAX_PIXELS_EVERY_FRAME, Decoded, Decoder, Picture, Unit
 from luxxon_core.adapters.aiortc_edge.stream import Tap
 
 INTERVAL = 0.9
@@ -32,6 +32,8 @@ MAX_BACKLOG = 600
 """Frames since the last keyframe kept in case every frame must be decoded."""
 MAX_QUEUE = 120
 """Frames waiting for the decoder; if it falls behind that far, it resumes at the next keyframe."""
+MAX_JOB = 16
+"""Frames in one turn at the decoder threads, which all live inputs share."""
 
 
 @dataclass(slots=True)
@@ -111,6 +113,10 @@ class Snapshot:
         self._queued_at = self._picture_at = self._asked_at = float("-inf")
         self._backlog: list[Unit] = []
         self._queue: deque[Unit] = deque()
+        self._room = MAX_QUEUE
+        """As many frames may wait; more than ``MAX_QUEUE`` while a backlog is worked off."""
+        self._large = False
+        """Too large a picture to decode every frame."""
         self._needs_keyframe = True
         self._job: asyncio.Future[Decoded] | None = None
         self._closed = False
@@ -153,14 +159,15 @@ class Snapshot:
         """To be called every 50 ms. Whether the publisher should be asked for a keyframe."""
         if (
             not self._every_frame
+            and not self._large
             and self._keyframe_at is not None
             and now - self._keyframe_at > KEYFRAME_OVERDUE
         ):
-            self._every_frame, self._needs_keyframe, self._punctual = True, True, 0
-            self._queue.clear()
-            for unit in self._backlog:
-                self._enqueue(unit)
-            self._backlog.clear()
+            # What was kept starts with a keyframe, if there is any.
+            self._every_frame, self._needs_keyframe, self._punctual = True, not self._backlog, 0
+            self._queue, self._backlog = deque(self._backlog), []
+            self._room = MAX_QUEUE + len(self._queue)
+            self._pump()
         keyframe_at = float("-inf") if self._keyframe_at is None else self._keyframe_at
         interval = INTERVAL if self._picture_at > float("-inf") else FIRST_INTERVAL
         if now - max(self._asked_at, keyframe_at) < interval:
@@ -173,7 +180,7 @@ class Snapshot:
             self._needs_keyframe = False
         elif self._needs_keyframe:
             return
-        if len(self._queue) >= max(MAX_QUEUE, len(self._backlog)):
+        if len(self._queue) >= self._room:
             self._queue.clear()
             self._needs_keyframe = True
             return
@@ -184,8 +191,8 @@ class Snapshot:
     def _pump(self) -> None:
         """At most one job at a time: frames stay in order and a slow decoder never floods the pool."""
         if self._job is None and self._queue and not self._closed:
-            batch = tuple(self._queue)
-            self._queue.clear()
+            batch = tuple(self._queue.popleft() for _ in range(min(MAX_JOB, len(self._queue))))
+            self._room = min(self._room, MAX_QUEUE + len(self._queue))
             self._job = self._loop.run_in_executor(
                 self._executor, self._decoder.decode, batch, self._every_frame, self._picture_at + INTERVAL
             )
@@ -197,12 +204,20 @@ class Snapshot:
             return
         result = job.result()
         if result.broken:
-            self._needs_keyframe = True
-            self._keyframe_at = None
-        if result.picture is not None:
-            self._picture_at = result.picture.at
-            self._on_picture(result.picture)
+            self._resume_at_keyframe()
+        if (picture := result.picture) is not None:
+            self._large = picture.width * picture.height > MAX_PIXELS_EVERY_FRAME
+            self._picture_at = picture.at
+            self._on_picture(picture)
         self._pump()
+
+    def _resume_at_keyframe(self) -> None:
+        """Forget what cannot be decoded any more. A keyframe stands alone: it may be a larger picture."""
+        waiting = [unit for unit in self._queue if unit.keyframe]
+        self._queue = deque(waiting[-1:])
+        self._backlog.clear()
+        self._every_frame, self._needs_keyframe, self._keyframe_at = False, True, None
+        self._queued_at = float("-inf")
 
     def close(self) -> None:
         """No more pictures; a frame that a worker has at hand is finished and forgotten."""

@@ -143,11 +143,12 @@ class EmbeddedPostgres:
         end_leftover(self._directory)
         (self._directory / "postmaster.pid").unlink(missing_ok=True)  # a stale one would read as ready
         with (self._directory / "server.log").open("ab") as output:
+            written = output.tell()
             keeper = _keep(self._command, self._identity, output)
-        self._wait_until_ready(keeper)
+        self._wait_until_ready(keeper, written)
         return keeper
 
-    def _wait_until_ready(self, keeper: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, keeper: subprocess.Popen[bytes], written: int) -> None:
         """Wait for the postmaster to write ``ready`` on line 8 of its pid file (miscinit.h)."""
         directory = self._directory
         pid_file = directory / "postmaster.pid"
@@ -165,7 +166,8 @@ class EmbeddedPostgres:
             _end(keeper)
             raise StartError(message=f"the database in {directory} did not start") from error
         if keeper.poll() is not None:
-            said = (directory / "server.log").read_text(errors="replace").strip().splitlines()
+            log_file = (directory / "server.log").read_bytes()[written:]
+            said = log_file.decode(errors="replace").strip().splitlines()
             fatal = next((line for line in reversed(said) if "FATAL:" in line), "".join(said[-1:]))
             raise StartError(message=f"the database in {directory} did not start: {fatal}")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
+from typing import TypeVar
 
 import aiohttp
 import av
@@ -18,6 +19,22 @@ from luxxon_core.media.domain import LiveInput, MediaEventKind
 
 SDP = {"Content-Type": "application/sdp"}
 WAIT = 15.0
+T = TypeVar("T")
+
+
+def encoded(pictures: Sequence[np.ndarray]) -> list[bytes]:
+    """H.264 of RGB pictures 320x240 with one keyframe, as a file or a camera delivers it."""
+    context = av.CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
+    context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+    keyframes = f"keyint={len(pictures)}:scenecut=0"
+    context.options = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": keyframes}
+    packets: list[bytes] = []
+    for index, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame.pts = index
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    return packets
 
 
 class Camera(MediaStreamTrack):
@@ -27,23 +44,8 @@ class Camera(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        context = av.CodecContext.create("libx264", "w")
-        context.width, context.height, context.pix_fmt = 320, 240, "yuv420p"
-        context.time_base = Fraction(1, 25)
-        context.options = {
-            "tune": "zerolatency",
-            "preset": "ultrafast",
-            "x264-params": "keyint=200:scenecut=0",
-        }
-        self.packets: list[bytes] = []
-        rng = np.random.default_rng(1)
-        noise = rng.integers(0, 255, (240, 320, 3), np.uint8)
-        for index in range(200):
-            frame = av.VideoFrame.from_ndarray(np.roll(noise, index, 1), format="rgb24").reformat(
-                format="yuv420p"
-            )
-            frame.pts = index
-            self.packets += [bytes(packet) for packet in context.encode(frame)]
+        noise = np.random.default_rng(1).integers(0, 255, (240, 320, 3), np.uint8)
+        self.packets = encoded([np.roll(noise, index, 1) for index in range(200)])
         self.count, self.start = 0, asyncio.get_running_loop().time()
 
     async def recv(self) -> av.Packet:
@@ -90,6 +92,24 @@ async def until(condition: Callable[[], object], timeout: float = WAIT) -> None:
             await asyncio.sleep(0.01)
 
 
+async def serve(stack: AsyncExitStack, edge: AiortcEdge) -> str:
+    """The edge's routes on a free port; the base URL."""
+    app = web.Application()
+    app.add_routes(edge.routes())
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return "http://{}:{}".format(*runner.addresses[0][:2])
+
+
+async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = WAIT) -> T:
+    async with asyncio.timeout(timeout):
+        while (result := await probe()) is None:
+            await asyncio.sleep(0.01)
+        return result
+
+
 class Service:
     def __init__(self, edge: AiortcEdge, http: aiohttp.ClientSession) -> None:
         self.edge, self.http = edge, http
@@ -107,11 +127,5 @@ async def serving(**options: object) -> AsyncIterator[Service]:
         url = ""
         edge = AiortcEdge(public_url=lambda: url, **options)  # type: ignore[arg-type]
         await stack.enter_async_context(edge)
-        app = web.Application()
-        app.add_routes(edge.routes())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        url = await serve(stack, edge)
         yield Service(edge, await stack.enter_async_context(aiohttp.ClientSession()))

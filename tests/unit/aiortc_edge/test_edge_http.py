@@ -7,7 +7,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 
 import aioice.stun
-from edge_peers import SDP, Service, connect, offer, peer, send_h264, serving
+import pytest
+from edge_peers import SDP, Service, connect, offer, peer, send_h264, serving, until
+
+from luxxon_core.adapters.aiortc_edge import peer as peer_module
+from luxxon_core.adapters.aiortc_edge.edge import MAX_PENDING_VIEWERS, MAX_PUBLISHERS
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -142,3 +146,30 @@ async def test_a_full_edge_says_so() -> None:
         async with service.http.post(live_input.whep_url, data=await offer(second), headers=SDP) as answer:
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_offers_that_never_connect_leave_room_for_others(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL in the wrong hands neither fills the edge nor shuts out the other side; places come back."""
+    live_input, other = await service.edge.create(), await service.edge.create()
+
+    async def post(url: str, text: str) -> int:
+        async with service.http.post(url, data=text, headers=SDP) as answer:
+            assert ("Retry-After" in answer.headers) == (answer.status == 503)
+            return answer.status
+
+    async with peer() as one, peer() as two:
+        send_h264(one)
+        two.addTransceiver("video", "recvonly")
+        sending, watching = await offer(one), await offer(two)
+        monkeypatch.setattr(peer_module, "CONNECT_TIMEOUT", 1.0)
+        assert await post(other.whip_url, sending) == 201
+        await until(lambda: service.edge.stats().publishers == 0, timeout=3)
+        monkeypatch.undo()
+        assert await post(live_input.whip_url, sending) == 201
+        viewers = [await post(live_input.whep_url, watching) for _ in range(MAX_PENDING_VIEWERS + 1)]
+        assert viewers == [201] * MAX_PENDING_VIEWERS + [503]
+        publishers = [await post(live_input.whip_url, sending) for _ in range(MAX_PUBLISHERS)]
+        assert publishers == [201] * (MAX_PUBLISHERS - 1) + [503]
+        assert await post(other.whip_url, sending) == 201

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import av
 import pytest
@@ -15,10 +15,12 @@ from edge_peers import SDP, Service, connect, offer, peer, send_h264, serving, u
 
 from luxxon_core.adapters.aiortc_edge import mux as mux_module
 from luxxon_core.adapters.aiortc_edge import peer as peer_module
-from luxxon_core.adapters.aiortc_edge import private, udp
+from luxxon_core.adapters.aiortc_edge import private, rtp, udp
+from luxxon_core.adapters.aiortc_edge.channel import MEDIA_TIMEOUT
 from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
 from luxxon_core.adapters.aiortc_edge.mux import Mux, advertised_addresses
 from luxxon_core.kernel.errors import StartError
+from luxxon_core.media.domain import MediaEvent, MediaEventKind
 from luxxon_core.media.ports import Edge
 
 
@@ -94,6 +96,7 @@ async def test_loss_in_both_directions_is_repaired(service: Service, monkeypatch
 
 async def test_a_peer_without_a_sign_of_life_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_module, "CONSENT_TIMEOUT", 1.0)
+    monkeypatch.setattr(peer_module, "CONNECT_TIMEOUT", 2.0)
     async with serving() as service:
         live_input = await service.edge.create()
         async with peer() as never, peer() as vanished:
@@ -109,6 +112,28 @@ async def test_a_peer_without_a_sign_of_life_is_given_up(monkeypatch: pytest.Mon
             for way_in in ("_stun", "_deliver"):  # the cable is cut
                 monkeypatch.setattr(Mux, way_in, lambda *_: None)
             await until(lambda: service.edge.stats().publishers == 0, timeout=3)
+
+
+async def test_headers_without_media_are_no_sign_of_a_picture(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_input = await service.edge.create()
+    async with peer() as pc:
+        send_h264(pc)
+        await connect(service.http, pc, live_input.whip_url)
+        await service.first_frame(live_input)
+        parse = rtp.parse_rtp
+        monkeypatch.setattr(rtp, "parse_rtp", lambda data: parse(data)._replace(payload=b""))
+        async with asyncio.timeout(MEDIA_TIMEOUT + 2):
+            kinds = [event.kind async for event in once(service.edge)]
+        assert kinds == [MediaEventKind.DISCONNECTED]
+        assert pc.connectionState == "connected"
+
+
+async def once(edge: AiortcEdge) -> AsyncIterator[MediaEvent]:
+    async for event in edge.events():
+        yield event
+        return
 
 
 async def test_datagrams_from_strangers_do_no_harm(service: Service) -> None:

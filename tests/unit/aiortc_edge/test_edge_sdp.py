@@ -249,3 +249,19 @@ async def test_aiortcs_own_offer_is_understood() -> None:
 
 def test_the_password_stays_out_of_repr() -> None:
     assert "p" * 32 not in repr(LOCAL)
+
+
+def test_a_hostile_offer_does_bounded_work() -> None:
+    """What is kept of an offer does not grow with its lines of feedback, nor with formats nobody offers."""
+    maps = "".join(f"a=rtpmap:{number} x/90000\r\n" for number in range(200, 328))
+    noise = "".join(f"a=rtcp-fb:* {number:x}\r\na=rtcp-fb:* nack\r\n" for number in range(800))
+    (_, video) = sdp.parse_offer(BROWSER + maps + noise).media
+    assert {codec.payload_type for codec in video.codecs} == {98, 96, 102}
+    assert [codec.feedback for codec in video.codecs if codec.payload_type != 96] == [("nack",)] * 2
+    assert {len(codec.feedback) for codec in video.codecs} == {1, 4}
+    with pytest.raises(sdp.MalformedSdp, match="too many lines"):
+        sdp.parse_offer(BROWSER + noise + noise)
+
+
+def test_a_payload_type_of_endless_digits_is_no_number() -> None:
+    sdp.parse_offer(BROWSER + f"a=fmtp:{'9' * 5000} apt=96\r\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from luxxon_core.adapters.aiortc_edge import payload
-from luxxon_core.adapters.aiortc_edge.decoder import Decoder, Picture, Unit
-from luxxon_core.adapters.aiortc_edge.snapshot import KEYFRAME_OVERDUE, PUNCTUAL, Assembler, Snapshot
+from luxxon_core.adapters.aiortc_edge.decoder import Decoded, Decoder, Picture, Unit
+from luxxon_core.adapters.aiortc_edge.snapshot import KEYFRAME_OVERDUE, MAX_JOB, PUNCTUAL, Assembler, Snapshot
 from luxxon_core.adapters.aiortc_edge.stream import Tap
 
 ENCODERS = {"h264": H264Encoder, "vp8": Vp8Encoder}
@@ -154,13 +154,18 @@ def test_a_damaged_keyframe_does_not_spoil_the_next(codec: str) -> None:
 
 @pytest.mark.parametrize(("width", "height", "shown"), [(4096, 2304, True), (4112, 2320, False)])
 def test_a_monstrous_picture_is_refused(width: int, height: int, shown: bool) -> None:
+    result = Decoder("h264").decode([blank(width, height)], every_frame=False, due=0.0)
+    assert (result.picture is not None) is shown
+
+
+def blank(width: int, height: int) -> Unit:
+    """A keyframe of this size."""
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.options = Fraction(1, 25), {"preset": "ultrafast", "tune": "zerolatency"}
     (packet,) = context.encode(av.VideoFrame(width, height, "yuv420p"))
     units = tuple(unit for unit in bytes(packet).split(b"\0\0\1") if len(unit.rstrip(b"\0")) > 1)
-    result = Decoder("h264").decode([Unit(units, True, 0.0)], every_frame=False, due=0.0)
-    assert (result.picture is not None) is shown
+    return Unit(units, True, 0.0)
 
 
 class Bench:
@@ -246,6 +251,50 @@ async def test_a_flood_of_frames_does_not_queue_without_end(executor: ThreadPool
         while not bench.pictures or bench.pictures[-1].at != 20.0:
             await bench.picture()
     assert np.abs(colour_of(bench.pictures[-1]) - GREEN).max() < 15
+
+
+async def test_a_backlog_leaves_the_decoder_threads_to_others_in_between(
+    executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long backlog is worked off in turns, and none of it is lost."""
+    jobs: list[int] = []
+    decode = Decoder.decode
+
+    def counted(self: Decoder, units: Sequence[Unit], every_frame: bool, due: float) -> Decoded:
+        jobs.append(len(units))
+        return decode(self, units, every_frame, due)
+
+    monkeypatch.setattr(Decoder, "decode", counted)
+    bench = Bench(executor)
+    units = encode("h264", [GREEN] * 200, {0})
+    bench.feed(units[0], 0.0)
+    await bench.picture()
+    for index, unit in enumerate(units[1:-1], 1):
+        bench.feed(unit, index / 200)
+    bench.snapshot.tick(KEYFRAME_OVERDUE + 0.1)
+    bench.feed(units[-1], 2.0)
+    async with asyncio.timeout(10):
+        while bench.pictures[-1].at != 2.0:
+            await bench.picture()
+    assert max(jobs) <= MAX_JOB
+    assert sum(jobs) == len(units) + 1  # the keyframe was decoded alone before
+    assert np.abs(colour_of(bench.pictures[-1]) - GREEN).max() < 15
+
+
+@pytest.mark.parametrize(("height", "shown"), [(1440, True), (1456, False)])
+def test_not_every_frame_of_a_large_picture_is_decoded(height: int, shown: bool) -> None:
+    unit = blank(2560, height)
+    decoder = Decoder("h264")
+    assert decoder.decode([unit], every_frame=False, due=0.0).picture is not None
+    assert (decoder.decode([unit], every_frame=True, due=0.0).picture is not None) is shown
+
+
+async def test_a_large_picture_is_shown_keyframe_by_keyframe(executor: ThreadPoolExecutor) -> None:
+    bench = Bench(executor)
+    for at in (0.0, 10.0):
+        bench.feed(blank(2560, 1456), at)
+        assert (await bench.picture()).at == at
+        bench.snapshot.tick(at + KEYFRAME_OVERDUE + 0.1)
 
 
 async def test_after_close_no_picture_comes(executor: ThreadPoolExecutor) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from luxxon_core.adapters.aiortc_edge import private, rtp, sdp, udp
 from luxxon_core.adapters.aiortc_edge import stream as stream_module
-from luxxon_core.adapters.aiortc_edge.inbound import NACK_DELAYS, Inbound
+from luxxon_core.adapters.aiortc_edge.inbound import MAX_MISSING, NACK_DELAYS, Inbound
 from luxxon_core.adapters.aiortc_edge.stream import HISTORY, Stream, Subscription, Tap
 
 VP8 = sdp.Codec(96, "VP8", 90000, rtx=97)
@@ -119,6 +119,17 @@ def test_a_packet_is_asked_for_again_then_given_up_with_a_keyframe_request() -> 
     assert feedback.nacks == [2] * len(NACK_DELAYS)
     assert sink.given_up == [2]
     assert feedback.plis == 1
+
+
+def test_gaps_without_end_are_bridged_by_a_keyframe() -> None:
+    """Every gap is short enough to repair; all of them together are not."""
+    source, sink, feedback = inbound()
+    source.receive(packet(0), rtx=False, now=1.0)
+    breaks, plis = sink.breaks, feedback.plis
+    for sequence in range(199, 199 * 30, 199):
+        source.receive(packet(sequence), rtx=False, now=1.0)
+        assert len(source._missing) <= MAX_MISSING
+    assert sink.breaks > breaks and feedback.plis > plis
 
 
 def test_keyframe_requests_are_joined_never_dropped() -> None:
