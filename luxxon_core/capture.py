@@ -10,10 +10,11 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, Self, TypeVar
 
-from luxxon_core.source import EncodedPacket, Health, HealthState
+from luxxon_core.source import EncodedPacket, Health, HealthState, without_userinfo
 
 T = TypeVar("T")
 
@@ -126,7 +127,10 @@ async def pump(
 
 
 class HealthMeter:
-    """Counts frames as they come and answers :meth:`Source.health`. Safe from any thread."""
+    """Counts frames as they come and answers :meth:`Source.health`. Safe from any thread.
+
+    An iterator of the source is open within :meth:`reading`. A camera nobody reads is idle, not stalled.
+    """
 
     def __init__(self, warnings: tuple[str, ...] = (), stall_seconds: float = 2.0) -> None:
         self.reconnects = 0
@@ -135,6 +139,22 @@ class HealthMeter:
         self._warnings = warnings
         self._stall = stall_seconds
         self._ticks: deque[float] = deque(maxlen=120)
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._asked = 0.0
+        """Monotonic time when the first of the readers came."""
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._asked = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
 
     def tick(self) -> None:
         self.failed = False
@@ -142,6 +162,8 @@ class HealthMeter:
 
     def health(self) -> Health:
         now, ticks = time.monotonic(), list(self._ticks)
+        with self._lock:
+            silent = now - max(self._asked, *ticks[-1:], 0.0) if self._readers else 0.0
         age = now - ticks[-1] if ticks else None
         recent = [tick for tick in ticks if now - tick <= self._stall]
         fps = (len(recent) - 1) / span if len(recent) > 1 and (span := recent[-1] - recent[0]) > 0 else 0.0
@@ -149,8 +171,9 @@ class HealthMeter:
             state = HealthState.CLOSED
         elif self.failed:
             state = HealthState.FAILED
-        elif age is None:
-            state = HealthState.STARTING
+        elif silent > self._stall:
+            state = HealthState.STALLED
         else:
-            state = HealthState.OK if age <= self._stall else HealthState.STALLED
-        return Health(state, fps, age, self.reconnects, self.last_error, self._warnings)
+            state = HealthState.STARTING if age is None else HealthState.OK
+        last_error = self.last_error and without_userinfo(self.last_error)
+        return Health(state, fps, age, self.reconnects, last_error, self._warnings)

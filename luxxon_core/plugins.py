@@ -201,5 +201,7 @@ def _installed() -> list[EntryPointLike]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or "no message"
+    from luxxon_core.source import without_userinfo
+
+    text = without_userinfo(" ".join(str(error).split())) or "no message"
     return f"{type(error).__name__}: {text}"[:300]

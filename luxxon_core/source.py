@@ -8,6 +8,7 @@ event loop is in ``luxxon_core.capture``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,8 +34,21 @@ RAW = "raw"
 """Codec of a media profile that offers decoded frames only."""
 
 
+def without_userinfo(text: str) -> str:
+    """The text with the userinfo (RFC 3986 §3.2.1) of every URL in it masked: camera URLs carry passwords.
+
+    Rather too much than too little is masked where an ``@`` stands further on, as many a password has one.
+    """
+    return re.sub(r"://\S*@", "://***@", text)
+
+
 class SourceError(LuxxonError):
+    """Root of what a source raises on purpose. Credentials in a URL are masked."""
+
     code, status, default_message = "SOURCE_ERROR", 502, "The camera source failed"
+
+    def __init__(self, detail: str | None = None, message: str | None = None) -> None:
+        super().__init__(detail and without_userinfo(detail), message and without_userinfo(message))
 
 
 class SourceNotReady(SourceError):

@@ -31,6 +31,17 @@ from luxxon_core.kernel.errors import NotAuthorized, NotFound, StartError, Video
 
 SDP = "application/sdp"
 MAX_RETRY_AFTER = 30.0
+_SDP_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InvalidStateError,
+    LookupError,
+    RuntimeError,  # a StopIteration that left a coroutine
+    TypeError,
+    ValueError,
+)
+"""What aiortc lets out on an answer it cannot use; its SDP parser has no error of its own."""
 
 
 class EdgeBusy(VideoError):
@@ -169,7 +180,8 @@ class Peer:
             raise EdgeUnreachable("edge:unreachable", _reason(error)) from None
         _raise_for_status(response)
         if location := response.headers.get("Location"):
-            self._resource = str(response.url.join(location))
+            with suppress(httpx.InvalidURL, ValueError):  # the edge then finds out by itself that we left
+                self._resource = str(response.url.join(location))
         return response.text
 
     async def _accept(self, answer: str) -> None:
@@ -178,8 +190,7 @@ class Peer:
             raise VideoError("edge:noVideo", "the media edge refused the video")
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        except (ValueError, InvalidStateError, AttributeError, KeyError, IndexError) as error:
-            # aiortc's SDP parser has no error of its own.
+        except _SDP_ERRORS as error:
             raise VideoError("edge:answer", f"unusable SDP answer ({type(error).__name__})") from None
 
     async def _until_connected(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 RECEIPT_SECONDS = 60.0
+POLL_SECONDS = 0.2
 GAS_LIMIT_MARGIN = 12, 10
 """Estimates of token calls fall a little short when storage is cold; a fifth more is never spent in vain."""
 
@@ -117,7 +118,7 @@ class ChainClient:
 
     async def _read(self, contract: str, signature: str, *arguments: object) -> int:
         call = {"to": contract, "data": encode_call(signature, *arguments)}
-        return int(str(await self._rpc("eth_call", call, "latest")), 16)
+        return _quantity(await self._rpc("eth_call", call, "latest"), f"{signature} of {contract}")
 
     async def _send(self, wallet: LocalWallet, contract: str, signature: str, *arguments: object) -> None:
         data = encode_call(signature, *arguments)
@@ -129,29 +130,39 @@ class ChainClient:
             self._rpc("eth_getTransactionCount", wallet.address, "pending"),
         )
         more, per = GAS_LIMIT_MARGIN
+        priority_fee = _quantity(tip, "eth_maxPriorityFeePerGas")
+        base_fee = _quantity(_member(block, "baseFeePerGas"), "baseFeePerGas")
         raw = wallet.sign_transaction(
             {
                 "type": 2,
                 "chainId": self._config.chain_id,
-                "nonce": int(nonce, 16),
+                "nonce": _quantity(nonce, "eth_getTransactionCount"),
                 "to": contract,
                 "value": 0,
                 "data": data,
-                "gas": int(estimate, 16) * more // per,
-                "maxPriorityFeePerGas": int(tip, 16),
-                "maxFeePerGas": 2 * int(block["baseFeePerGas"], 16) + int(tip, 16),
+                "gas": _quantity(estimate, "eth_estimateGas") * more // per,
+                "maxPriorityFeePerGas": priority_fee,
+                "maxFeePerGas": 2 * base_fee + priority_fee,
             }
         )
         tx_hash = await self._rpc("eth_sendRawTransaction", raw)
-        await self._mined(tx_hash, signature)
+        await self._mined(str(tx_hash), signature)
 
     async def _mined(self, tx_hash: str, signature: str) -> None:
         deadline = time.monotonic() + RECEIPT_SECONDS
-        while (receipt := await self._rpc("eth_getTransactionReceipt", tx_hash)) is None:
+        while True:
+            try:
+                receipt = await self._rpc("eth_getTransactionReceipt", tx_hash)
+                reason = "not mined yet"
+            except (ConnectionFailed, ChainRefused) as error:
+                # The transaction is out: that a node does not tell of it now says nothing about it.
+                receipt, reason = None, error.message
+            if receipt is not None:
+                break
             if time.monotonic() > deadline:
-                raise ConnectionFailed(message=f"{signature} in {tx_hash} is not mined yet")
-            await asyncio.sleep(0.2)
-        if int(receipt["status"], 16) != 1:
+                raise ConnectionFailed(message=f"{signature} was sent in {tx_hash}: {reason}")
+            await asyncio.sleep(POLL_SECONDS)
+        if _quantity(_member(receipt, "status"), f"the receipt of {tx_hash}") != 1:
             raise ChainRefused(message=f"{signature} reverted in {tx_hash}")
 
     async def _rpc(self, method: str, *params: object) -> Any:
@@ -162,9 +173,24 @@ class ChainClient:
             answer = (await self._http.post(self._config.rpc_url, json=request)).json()
         except (httpx.HTTPError, ValueError) as error:
             raise ConnectionFailed(message=f"{method}: {type(error).__name__}") from error
-        if "error" in answer:
-            raise ChainRefused(message=f"{method}: {answer['error'].get('message', 'refused')}")
+        if (refusal := _member(answer, "error")) is not None:
+            reason = refusal if isinstance(refusal, str) else _member(refusal, "message")
+            raise ChainRefused(message=f"{method}: {reason or 'refused'}")
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise ChainRefused(message=f"{method}: the node's answer is not JSON-RPC")
         return answer["result"]
+
+
+def _member(answer: object, name: str) -> Any:
+    return answer.get(name) if isinstance(answer, dict) else None
+
+
+def _quantity(answer: object, what: str) -> int:
+    """A hexadecimal quantity or word. ``0x`` is what calling an address without code answers."""
+    try:
+        return int(str(answer), 16)
+    except ValueError:
+        raise ChainRefused(message=f"{what}: the chain answered no number") from None
 
 
 def encode_call(signature: str, *arguments: object) -> str:

@@ -29,6 +29,10 @@ NO_PICTURE_SECONDS = 12.0
 """Packets that make no picture for this long are as good as none. Longer than key frames are apart."""
 BACKOFF = (0.2, 5.0)
 FPS_WINDOW = 2.0
+JOIN_SECONDS = 1.0
+"""After the first frame of a connection: what the edge kept since the last key frame comes in a burst."""
+FPS_SPAN = 0.5
+"""Frames over fewer seconds than these tell of jitter, not of a rate."""
 
 
 class ViewerState(StrEnum):
@@ -50,7 +54,9 @@ class ViewerStats:
     codec: str
     """``h264`` or ``vp8``; empty before the first connection."""
     fps: float
+    """0.0 until measured, 1.5 s after the first frame of a connection."""
     bits_per_second: float
+    """0.0 until measured over a second."""
     loss_ratio: float
     """Share of RTP packets lost on the way in the last second, before retransmission."""
     frame_age_ms: float | None
@@ -84,6 +90,8 @@ class WhepViewer:
         self._last_error: str | None = None
         self._codec = ""
         self._arrivals: deque[float] = deque(maxlen=240)
+        self._settled = 0.0
+        """Monotonic time from when on frames come at the pace of the stream."""
         self._meter = _TransportMeter()
 
     @property
@@ -121,14 +129,15 @@ class WhepViewer:
 
     def stats(self) -> ViewerStats:
         now, newest = time.monotonic(), self._newest
-        recent = [arrival for arrival in self._arrivals if now - arrival <= FPS_WINDOW]
-        span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
+        since = max(now - FPS_WINDOW, self._settled)
+        recent = [arrival for arrival in self._arrivals if arrival >= since]
+        span = recent[-1] - recent[0] if recent else 0.0
         return ViewerStats(
             state=self._state,
             width=newest.width if newest else 0,
             height=newest.height if newest else 0,
             codec=self._codec,
-            fps=(len(recent) - 1) / span if span else 0.0,
+            fps=(len(recent) - 1) / span if span >= FPS_SPAN else 0.0,
             bits_per_second=self._meter.bits_per_second,
             loss_ratio=self._meter.loss_ratio,
             frame_age_ms=(now - self._arrivals[-1]) * 1000 if self._arrivals else None,
@@ -138,14 +147,17 @@ class WhepViewer:
         )
 
     async def close(self) -> None:
-        """Leave: DELETE the WHEP resource. Idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self._enter(ViewerState.CLOSED)
-        if self._own_http:
-            await self._http.aclose()
+        """Leave: DELETE the WHEP resource. Idempotent; ends an ``open`` that is still waiting."""
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+        finally:
+            if self._opened is not None and not self._opened.done():
+                self._opened.set_exception(VideoError("viewer:closed", "the viewer was closed"))
+            await self._enter(ViewerState.CLOSED)
+            if self._own_http:
+                await self._http.aclose()
 
     @property
     def _over(self) -> bool:
@@ -157,6 +169,14 @@ class WhepViewer:
             self._changed.notify_all()
 
     async def _run(self, url: str) -> None:
+        try:
+            await self._play(url)
+        except Exception as error:  # noqa: BLE001 - whatever it was, who waits for a picture must hear of it
+            # The type alone: a message may contain the URL.
+            log.error("viewer.failed", error=type(error).__name__)
+            await self._end(VideoError("viewer:failed", f"the viewer failed ({type(error).__name__})"))
+
+    async def _play(self, url: str) -> None:
         assert self._opened is not None
         delay = BACKOFF[0]
         while True:
@@ -221,10 +241,13 @@ class WhepViewer:
         return self._frames > before
 
     async def _read(self, track: MediaStreamTrack) -> None:
+        joined = False
         with suppress(MediaStreamError):
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, VideoFrame)
+                if not joined:
+                    joined, self._settled = True, time.monotonic() + JOIN_SECONDS
                 async with self._changed:
                     self._newest = frame
                     self._frames += 1

@@ -29,6 +29,8 @@ MAX_SKEW = 86_400_000
 """Milliseconds that a heartbeat's sequence may run ahead of the clock."""
 T = TypeVar("T")
 OPEN_STATES = ("ASSIGNED", "LIVE")
+PASSING = frozenset({408, 409, 425, 429})
+"""Refusals of a call as it stands that time may cure; every other 4xx stays what it is."""
 
 
 class SessionLike(Protocol):
@@ -172,7 +174,8 @@ class OperatorAgent:
         """Go online and serve one assignment after another until cancelled; then go offline.
 
         Raises:
-            LuxxonError: the API refuses the credential (401, 403); nothing else ends it.
+            LuxxonError: the API refuses for good (any 4xx but 408, 409, 425 and 429): the credential, the
+                workspace, the coverage. Nothing else ends it.
         """
         try:
             await self._insisting(self._go_online)
@@ -222,12 +225,13 @@ class OperatorAgent:
         delay = BACKOFF[0]
         async with aclosing(self.assignments()) as assignments:
             async for session in assignments:
-                if self.approve is not None and not await self.approve(session):
-                    self._declined.add(session.id)
-                    continue
                 try:
-                    await self._serve(session)
-                    delay = BACKOFF[0]
+                    if not await self._approved(session):
+                        self._declined.add(session.id)
+                    elif await self._serve(session, delay):
+                        delay = BACKOFF[0]
+                    else:
+                        delay = min(delay * 2, BACKOFF[1])
                 except LuxxonError as error:
                     if error.status == 401:
                         raise
@@ -238,8 +242,18 @@ class OperatorAgent:
                 finally:
                     self._session, self._state = None, AgentState.WAITING
 
-    async def _serve(self, session: SessionLike) -> None:
-        """Start a session and publish until it is over."""
+    async def _approved(self, session: SessionLike) -> bool:
+        try:
+            return self.approve is None or await self.approve(session)
+        except Exception as error:  # noqa: BLE001 - the caller's; the session stays open and is asked about again
+            raise _broken("approve", "the approval failed", error) from None
+
+    async def _serve(self, session: SessionLike, patience: float) -> bool:
+        """Start a session and publish; whether it is over.
+
+        Publishing may end before: the source came to its end, or the edge does not know the stream (yet, or
+        any more). The session is then given ``patience`` seconds to be over.
+        """
         started = await self.api.sessions.start(session.id)
         self._session, self._state = session, AgentState.PUBLISHING
         log.info("agent.publishing", session=session.id)
@@ -255,16 +269,26 @@ class OperatorAgent:
         for task in (publishing, watching):
             if not task.cancelled():
                 task.result()
+        if watching.cancelled():
+            try:
+                async with asyncio.timeout(patience):
+                    await self._until_over(session.id)
+            except TimeoutError:
+                self._note(
+                    "agent.publish_ended", f"publishing ended before the session ({publishing.result()})"
+                )
+                return False
         self._served += 1
         log.info("agent.session_over", session=session.id)
+        return True
 
     async def _until_over(self, session_id: str) -> None:
         while True:
-            await asyncio.sleep(self.poll_seconds)
             session = await self._insisting(lambda: self.api.sessions.get(session_id))
             self._session = session
             if session.state not in OPEN_STATES:
                 return
+            await asyncio.sleep(self.poll_seconds)
 
     async def _heartbeat_loop(self) -> None:
         while True:
@@ -304,6 +328,8 @@ class OperatorAgent:
                         self._moved(pose)
             except LuxxonError as error:
                 self._failed("agent.pose_failed", error)
+            except Exception as error:  # noqa: BLE001 - a plugin's; the last known location stands
+                self._failed("agent.pose_failed", _broken("pose", "the camera's position failed", error))
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF[1])
 
@@ -340,14 +366,21 @@ class OperatorAgent:
             try:
                 return await call()
             except LuxxonError as error:
-                if error.status in (401, 403):
+                if 400 <= error.status < 500 and error.status not in PASSING:
                     raise
                 self._failed("agent.api_failed", error)
             await asyncio.sleep(delay)
             delay = min(delay * 2, BACKOFF[1])
 
     def _failed(self, event: str, error: LuxxonError) -> None:
-        reason = str(error)
+        self._note(event, str(error))
+
+    def _note(self, event: str, reason: str) -> None:
         if reason != self._last_error:  # once, not at every attempt
             log.warning(event, reason=reason)
         self._last_error = reason
+
+
+def _broken(label: str, what: str, error: Exception) -> LuxxonError:
+    """Foreign code's error as one of ours: its type alone, as its text may hold a URL with a password."""
+    return LuxxonError(f"agent:{label}", f"{what} ({type(error).__name__})")

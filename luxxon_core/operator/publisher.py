@@ -142,7 +142,9 @@ class Publisher:
                     delay = max(error.retry_after, BACKOFF[0])
             except Exception as error:  # noqa: BLE001 - a plugin's, shown and logged; the next attempt may work
                 self._last_error = f"the camera source failed ({type(error).__name__})"
-                log.warning("publish.source_failed", error=type(error).__name__, reason=str(error))
+                # Not the message: FFmpeg's name the URL, and a camera's carries its password.
+                number = getattr(error, "errno", None)
+                log.warning("publish.source_failed", error=type(error).__name__, errno=number)
             else:
                 return PublishEnd.FINISHED
             if time.monotonic() - started > STEADY_SECONDS:
@@ -196,4 +198,6 @@ class Publisher:
                 await source.set_synchronization_point(self._profile)
             except LuxxonError as error:
                 self._last_error = error.message
+            except Exception as error:  # noqa: BLE001 - a plugin's; without the key frame the video goes on
+                self._last_error = f"the camera made no key frame ({type(error).__name__})"
             await asyncio.sleep(KEYFRAME_HOLD_OFF)

@@ -104,15 +104,16 @@ class FakeSource:
             width, height = max(2, max_width // 2 * 2), max(2, height * max_width // width // 2 * 2)
         step = max(1, -int(-fps // max_fps)) if max_fps else 1
         number = -step
-        while True:
-            elapsed = time.monotonic() - self._opened
-            number = max(number + step, int(elapsed * fps) // step * step)
-            await asyncio.sleep(max(0.0, number / fps - elapsed))
-            if self.frame_error is not None:
-                self._meter.failed, self._meter.last_error = True, self.frame_error.message
-                raise self.frame_error
-            self._meter.tick()
-            yield _grey(width, height, number, fps)
+        with self._meter.reading():
+            while True:
+                elapsed = time.monotonic() - self._opened
+                number = max(number + step, int(elapsed * fps) // step * step)
+                await asyncio.sleep(max(0.0, number / fps - elapsed))
+                if self.frame_error is not None:
+                    self._meter.failed, self._meter.last_error = True, self.frame_error.message
+                    raise self.frame_error
+                self._meter.tick()
+                yield _grey(width, height, number, fps)
 
     def health(self) -> Health:
         return self._meter.health()

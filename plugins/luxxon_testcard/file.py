@@ -87,10 +87,11 @@ class FileSource:
         if not profile.encoded:
             raise SourceConfigError("source:raw", f"{self.clip.path.name}: {self.clip.encode_reason}")
         mailbox = PacketMailbox(limit=round(2 * self.clip.frame_rate) + 1)
-        async with aclosing(pump(partial(play_packets, self.clip, self.loop), mailbox)) as packets:
-            async for packet in packets:
-                self._meter.tick()
-                yield packet
+        with self._meter.reading():
+            async with aclosing(pump(partial(play_packets, self.clip, self.loop), mailbox)) as packets:
+                async for packet in packets:
+                    self._meter.tick()
+                    yield packet
 
     async def frames(
         self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
@@ -100,10 +101,11 @@ class FileSource:
         self._check(profile)
         mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
         play = partial(play_frames, self.clip, self.loop, max_width, max_fps)
-        async with aclosing(pump(play, mailbox)) as frames:
-            async for frame in frames:
-                self._meter.tick()
-                yield frame
+        with self._meter.reading():
+            async with aclosing(pump(play, mailbox)) as frames:
+                async for frame in frames:
+                    self._meter.tick()
+                    yield frame
 
     def _check(self, profile: MediaProfile) -> None:
         if profile not in self.media_profiles():

@@ -84,15 +84,16 @@ class TestcardSource:
         renderer = await asyncio.to_thread(Renderer, width, height, f"{self.config.height}p{fps}")
         step = max(1, math.ceil(fps / max_fps)) if max_fps else 1
         number = -step
-        while True:
-            elapsed = time.monotonic() - self._opened
-            # The next frame of this reader, or the newest one if the reader was too slow for it.
-            number = max(number + step, math.floor(elapsed * fps) // step * step)
-            await asyncio.sleep(max(0.0, number / fps - elapsed))
-            frame = await asyncio.to_thread(renderer.render, number, time.time())
-            frame.pts, frame.time_base = number * VIDEO_CLOCK.denominator // fps, VIDEO_CLOCK
-            self._meter.tick()
-            yield frame
+        with self._meter.reading():
+            while True:
+                elapsed = time.monotonic() - self._opened
+                # The next frame of this reader, or the newest one if the reader was too slow for it.
+                number = max(number + step, math.floor(elapsed * fps) // step * step)
+                await asyncio.sleep(max(0.0, number / fps - elapsed))
+                frame = await asyncio.to_thread(renderer.render, number, time.time())
+                frame.pts, frame.time_base = number * VIDEO_CLOCK.denominator // fps, VIDEO_CLOCK
+                self._meter.tick()
+                yield frame
 
     def health(self) -> Health:
         return self._meter.health()

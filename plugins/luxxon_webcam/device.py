@@ -106,6 +106,7 @@ class Capture:
         self._readers: list[Mailbox[VideoFrame]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._ended = False
         self._started = time.monotonic()
         self._last_pts = -1
         self._thread = threading.Thread(target=self._run, args=(container,), name="webcam", daemon=True)
@@ -113,7 +114,10 @@ class Capture:
 
     def add(self, reader: Mailbox[VideoFrame]) -> None:
         with self._lock:
-            self._readers.append(reader)
+            if not self._ended:
+                self._readers.append(reader)
+                return
+        reader.close()
 
     def remove(self, reader: Mailbox[VideoFrame]) -> None:
         with self._lock:
@@ -124,18 +128,35 @@ class Capture:
         """Stop reading, end every reader, release the device. Blocks until a read in progress is over."""
         self._stop.set()
         self._thread.join(READ_SECONDS + 1)
+        self._end_readers(None)
+
+    def _end_readers(self, error: SourceError | None) -> None:
         with self._lock:
+            self._ended = True
             readers, self._readers = self._readers, []
         for reader in readers:
-            reader.close()
+            reader.close(error)
 
-    def _run(self, container: InputContainer | None) -> None:
+    def _run(self, container: InputContainer) -> None:
+        failure: SourceError | None = None
+        try:
+            self._keep_reading(container)
+        except BaseException as error:
+            # A thread's SystemExit is its own; raised to the reader it would end the host.
+            name = type(error).__name__
+            failure = SourceError("webcam:ended", f"{self._wanted.device}: the camera failed ({name})")
+            raise
+        finally:
+            self._end_readers(failure)
+
+    def _keep_reading(self, container: InputContainer | None) -> None:
         delay = BACKOFF[0]
         while not self._stop.is_set():
             try:
                 if container is None:
                     container = open_device(self._input_format, self._wanted)
                     self._meter.reconnects += 1
+                    self._meter.failed = False  # nothing else says so while nobody reads
                 with container:
                     delay = self._read(container) or delay
                 if not self._stop.is_set():
@@ -144,6 +165,8 @@ class Capture:
                 self._meter.last_error = error.message
             except (av.FFmpegError, OSError) as error:
                 self._meter.last_error = f"{self._wanted.device}: {error.strerror or 'the camera failed'}"
+            except Exception as error:  # noqa: BLE001 - shown; a driver's odd answer must not end the thread
+                self._meter.last_error = f"{self._wanted.device}: the camera failed ({type(error).__name__})"
             container = None
             self._meter.failed = True
             self._stop.wait(delay)

@@ -114,12 +114,13 @@ class WebcamSource:
         due = float("-inf")
         self._capture.add(mailbox)
         try:
-            async for frame in mailbox:
-                assert frame.pts is not None
-                if frame.pts + slack < due:
-                    continue
-                due = max(due + every, frame.pts)
-                yield await asyncio.to_thread(_scaled, frame, max_width)
+            with self._meter.reading():
+                async for frame in mailbox:
+                    assert frame.pts is not None
+                    if frame.pts + slack < due:
+                        continue
+                    due = max(due + every, frame.pts)
+                    yield await asyncio.to_thread(_scaled, frame, max_width)
         finally:
             self._capture.remove(mailbox)
 

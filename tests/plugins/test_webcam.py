@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from contextlib import aclosing
+from typing import Any
 
 import pytest
+from luxxon_webcam import device
 from luxxon_webcam.webcam import WebcamConfig, WebcamType
 
+from luxxon_core import capture
 from luxxon_core.source import HealthState, SourceConfigError, SourceError, SourceNotReady
 from luxxon_core.testing.conformance import take
 
@@ -59,3 +64,49 @@ async def test_closing_ends_its_readers() -> None:
 
         await asyncio.wait_for(drain(), 5)
     assert source.health().state is HealthState.CLOSED
+
+
+@pytest.mark.parametrize("error", [ValueError("pts"), IndexError("tuple index out of range")])
+async def test_a_driver_that_answers_oddly_does_not_end_the_camera(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    real, failures = device.Capture._read, [error]
+
+    def read(self: device.Capture, container: Any) -> float | None:
+        if failures:
+            raise failures.pop()
+        return real(self, container)
+
+    monkeypatch.setattr(device.Capture, "_read", read)
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        assert await asyncio.wait_for(take(source.frames(source.media_profiles()[0]), 3), 10)
+        assert type(error).__name__ in (source.health().last_error or "")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_that_ends_ends_its_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def read(self: device.Capture, container: Any) -> float | None:
+        go.wait(10)
+        raise SystemExit("the interpreter is going down")
+
+    monkeypatch.setattr(device.Capture, "_read", read)
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        reading = asyncio.create_task(take(source.frames(source.media_profiles()[0]), 1))
+        await asyncio.sleep(0)
+        go.set()
+        done, _ = await asyncio.wait((reading,), timeout=5)
+        assert done
+        assert isinstance(reading.exception(), SourceError)
+
+
+async def test_an_idle_camera_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        await asyncio.wait_for(take(source.frames(source.media_profiles()[0]), 3), 10)
+        later = time.monotonic() + 60
+        monkeypatch.setattr(capture.time, "monotonic", lambda: later)
+        assert source.health().state is HealthState.OK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from luxxon_core.client import ConnectionFailed, Luxxon
-from luxxon_core.kernel.errors import Conflict, InvalidState, LuxxonError, RevokedApiKey
+from luxxon_core.client.transport import ApiError
+from luxxon_core.kernel.errors import (
+    Conflict,
+    InvalidInput,
+    InvalidState,
+    LuxxonError,
+    RevokedApiKey,
+    Unavailable,
+    WorkspaceNotFound,
+)
 from luxxon_core.media.domain import LiveInput
 from luxxon_core.operator.agent import AgentState, Location, MarketplaceApi, OperatorAgent, SessionLike
 from luxxon_core.source import FixType, GeoPose, SourceConfigError
@@ -296,3 +305,85 @@ async def test_a_camera_that_knows_its_place_moves_the_heartbeat(
 def test_the_sdk_is_an_api_for_it() -> None:
     api: MarketplaceApi = Luxxon("http://127.0.0.1:1")
     assert callable(api.workspaces.heartbeat)
+
+
+async def test_a_position_that_breaks_does_not_take_the_operator_offline(
+    market: Marketplace, until: Until
+) -> None:
+    class Camera(FakeSource):
+        async def poses(self) -> AsyncGenerator[GeoPose, None]:
+            if not self.pose.qsize():
+                raise ConnectionResetError("http://admin:hunter2@192.0.2.1/gps")
+            yield self.pose.get_nowait()
+
+    async with Camera() as camera:
+        agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02)
+        task = asyncio.create_task(agent.run())
+        await until(lambda: "ConnectionResetError" in (agent.status.last_error or ""))
+        assert "hunter2" not in str(agent.status)
+        camera.pose.put_nowait(GeoPose(48.858, 2.294, datetime.now(UTC), 3.5))
+        await until(lambda: market.beats and market.beats[-1]["lat"] == 48.858)
+        assert market.availability[-1][0] == "ONLINE"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_approval_that_breaks_is_asked_for_again(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    asked: list[str] = []
+
+    async def approve(session: SessionLike) -> bool:
+        asked.append(session.id)
+        if len(asked) == 1:
+            raise OSError("no terminal")
+        return True
+
+    agent = await run(approve=approve)
+    market.assign(Session("one"), await edge.create())
+    await until(lambda: "OSError" in (agent.status.last_error or ""))
+    await until(lambda: agent.status.publish.frames > 3)
+    assert asked == ["one", "one"]
+
+
+async def test_a_stream_the_edge_does_not_know_is_not_asked_for_again_and_again(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    live_input = await edge.create()
+    await edge.delete(live_input)
+    agent = await run()
+    market.assign(Session("one", state="LIVE"), live_input)
+    loop = asyncio.get_running_loop()
+    await until(lambda: market.started)
+    began = loop.time()
+    await until(lambda: len(market.started) == 3)
+    assert loop.time() - began > 1.4  # half a second, then a whole one
+    assert agent.status.sessions_served == 0
+    assert "before the session" in (agent.status.last_error or "")
+    market.move("one", "ENDED")
+    await until(lambda: agent.status.state is AgentState.WAITING)
+    assert agent.status.sessions_served == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [InvalidInput(), WorkspaceNotFound(), ApiError(422, "UNPROCESSABLE", "no", None)]
+)
+async def test_a_refusal_for_good_ends_it(
+    market: Marketplace, camera: FakeSource, refusal: LuxxonError
+) -> None:
+    market.refusal = refusal
+    with pytest.raises(type(refusal)):
+        await asyncio.wait_for(OperatorAgent(market, camera, ME, BRUSSELS).run(), 5)
+
+
+@pytest.mark.parametrize(
+    "refusal", [Conflict(), ApiError(429, "RATE_LIMITED", "slow down", None), Unavailable()]
+)
+async def test_a_refusal_that_passes_is_waited_for(
+    market: Marketplace, run: Run, until: Until, refusal: LuxxonError
+) -> None:
+    market.refusal = refusal
+    agent = await run()
+    await until(lambda: agent.status.last_error)
+    market.refusal = None
+    await until(lambda: agent.status.state is AgentState.WAITING)

@@ -91,7 +91,7 @@ async def test_a_clip_arrives_as_it_is(edge: Any, until: Until) -> None:
         await until(lambda: edge.publishers)
         async with watching(live_input.whep_url) as viewer:
             frames = await frames_of(viewer, 20)
-            await until(lambda: viewer.stats().bits_per_second > 100_000)
+            await until(lambda: viewer.stats().bits_per_second > 100_000 and viewer.stats().fps > 0)
             stats = viewer.stats()
         assert publisher.status.copied
     assert best_psnr(frames[-1], bunny) > 30
@@ -304,3 +304,32 @@ async def test_the_url_is_in_no_log_and_no_error(
             seen += str(publisher.status)
     for secret in secrets:
         assert secret not in caplog.text + str(logs) + seen
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            av.error.ConnectionRefusedError(111, "refused", "rtsp://a:hunter2@192.0.2.1/"),
+            "ConnectionRefusedError",
+        ),
+        (SourceNotReady("camera:lost", "cannot open rtsp://a:hunter2@192.0.2.1/"), "192.0.2.1"),
+    ],
+)
+async def test_a_cameras_password_is_in_no_log_and_no_status(
+    edge: Any, until: Until, error: Exception, says: str
+) -> None:
+    """FFmpeg's errors name the URL that was opened, and a camera's URL carries its credentials."""
+
+    class Camera(FakeSource):
+        async def frames(self, *_: object) -> AsyncGenerator[av.VideoFrame, None]:
+            raise error
+            yield
+
+    live_input = await edge.create()
+    with capture_logs() as logs:
+        async with publishing(Camera(), live_input.whip_url) as (publisher, _):
+            await until(lambda: publisher.status.reconnects)
+            seen = f"{publisher.status} {logs}"
+    assert "hunter2" not in seen
+    assert says in seen
