@@ -171,7 +171,7 @@ class SignalMeter:
             stream.width, stream.height, stream.codec, stream.transport,
             stream.fps, stream.bits_per_second, stream.loss_ratio, stream.age_ms,
         )  # fmt: skip
-        if stream.age_ms is not None:
+        if stream.age_ms is not None and (stream.fps or self._fps):  # the first second is not measured
             self._fps.append(0.0 if view.stalled else stream.fps)
             self._bits.append(0.0 if view.stalled else stream.bits_per_second)
         return replace(

@@ -41,7 +41,7 @@ def caption(scene: Scene, width: int, *, full: bool) -> Row:
     size = f"{signal.width}×{signal.height}" if full else f"{signal.height}p"
     parts = [f"{size} {fmt.codec(signal.codec)}".strip(), scene.driver]
     if full:
-        parts.append(f"{signal.fps:.0f} fps")
+        parts.append(f"{signal.fps:.0f} fps" if signal.fps else f"{fmt.NONE} fps")
     return spread(width, left, row(Span(" · ".join(parts), "muted")))
 
 
@@ -54,8 +54,10 @@ def signal(scene: Scene, width: int, *, full: bool) -> list[Row]:
     """Frame rate and bit rate with their last half minute, age of the newest frame, loss."""
     stream = scene.signal
     dead = not scene.live or stream.age_ms is None or stream.stalled
-    fps = fmt.NONE if dead else f"{stream.fps:.1f}"
-    bits = fmt.NONE if dead or stream.transport != "WHEP" else fmt.megabits(stream.bits_per_second)
+    # nothing measured yet reads as none, not as nought
+    fps = fmt.NONE if dead or not stream.fps else f"{stream.fps:.1f}"
+    measured = stream.transport == "WHEP" and stream.bits_per_second > 0
+    bits = fmt.megabits(stream.bits_per_second) if measured and not dead else fmt.NONE
     head = section(width, "Signal", stated(quality(scene)))
     top_bits = max(stream.bits_history, default=0.0) * HEADROOM
     usual_fps = median(stream.fps_history) if stream.fps_history else 0.0  # the first frames come in a burst
