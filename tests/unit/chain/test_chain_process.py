@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -45,7 +45,13 @@ async def answering(rpc_url: str) -> None:
 
 
 def chains_of_this() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "embedded_process" in " ".join(child.cmdline())]
+    """Chains that this process runs; one that was killed and waits to be reaped is none."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "embedded_process" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 async def child_of_this(but: int = 0) -> psutil.Process:
