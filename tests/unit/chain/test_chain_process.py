@@ -44,21 +44,22 @@ async def answering(rpc_url: str) -> None:
                 return
 
 
-def chains_of_this() -> list[psutil.Process]:
-    """Chains that this process runs; one that was killed and waits to be reaped is none."""
+def chains_in(directory: Path) -> list[psutil.Process]:
+    """Chains that this process runs there; one that was killed and waits to be reaped is none."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.Error):
-            if "embedded_process" in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline())
+            if "embedded_process" in command and str(directory) in command:
                 found.append(child)
     return found
 
 
-async def child_of_this(but: int = 0) -> psutil.Process:
+async def child_in(directory: Path, but: int = 0) -> psutil.Process:
     """The chain's process, once there is one that is not ``but``."""
     async with asyncio.timeout(30):
         while True:
-            for child in chains_of_this():
+            for child in chains_in(directory):
                 if child.pid != but:
                     return child
             await asyncio.sleep(0.01)
@@ -127,9 +128,9 @@ async def test_a_killed_child_comes_back_at_the_same_url_with_the_same_state(tmp
             await chain.faucet(SOMEBODY, 7, 5)
             url = chain.rpc_url
             for _ in range(2):
-                child = await child_of_this()
+                child = await child_in(tmp_path)
                 child.kill()
-                await child_of_this(but=child.pid)
+                await child_in(tmp_path, but=child.pid)
                 await answering(url)
                 assert chain.rpc_url == url and await balance(url, SOMEBODY) == 7
             await chain.faucet(SOMEBODY, 1, 0)
@@ -143,16 +144,16 @@ async def test_a_killed_child_comes_back_at_the_same_url_with_the_same_state(tmp
 async def test_closing_during_a_restart_leaves_no_child(tmp_path: Path, cancelled_first: bool) -> None:
     chain = await ChainProcess.start(tmp_path / "chain")
     async with watched(chain) as watching:
-        first = await child_of_this()
+        first = await child_in(tmp_path)
         first.kill()
-        second = await child_of_this(but=first.pid)
+        second = await child_in(tmp_path, but=first.pid)
         if cancelled_first:
             watching.cancel()
         await chain.close()
         assert not second.is_running()
         await asyncio.wait({watching}, timeout=5)
         assert watching.cancelled() if cancelled_first else watching.result() is None
-    assert not chains_of_this()
+    assert not chains_in(tmp_path)
 
 
 async def test_closing_is_no_death(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ async def test_closing_is_no_death(tmp_path: Path) -> None:
             await chain.close()
             await asyncio.wait_for(watching, 5)
     assert logs == []
-    assert not chains_of_this()
+    assert not chains_in(tmp_path)
 
 
 async def test_a_chain_that_cannot_come_back_is_tried_again_until_it_can(
@@ -174,7 +175,7 @@ async def test_a_chain_that_cannot_come_back_is_tried_again_until_it_can(
     with capture_logs() as logs:
         async with watched(chain):
             key.rename(key.with_suffix(".away"))
-            (await child_of_this()).kill()
+            (await child_in(tmp_path)).kill()
             async with asyncio.timeout(30):
                 while not any(entry["event"] == "chain.restart_failed" for entry in logs):
                     await asyncio.sleep(0.05)
