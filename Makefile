@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SOLC   := contracts/node_modules/.ready
+SPICE  := tests/node/node_modules/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench screenshots lock schema contracts clean
+.PHONY: help demo test services postgis check format bench screenshots lock schema openapi contracts clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,8 +18,10 @@ help:  ## List the targets
 demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--headless --json"
 	@$(BIN)/luxxon demo $(ARGS)
 
-test: $(READY) $(SOLC)  ## Run all tests: make test ARGS="tests/journeys -k demo"
+test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo"
 	$(BIN)/python -m pytest $(ARGS)
+
+services: postgis $(SPICE)  ## Install what tests run against, beside what pip brings
 
 check: $(READY)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -30,7 +33,7 @@ format: $(READY)  ## Rewrite files as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## Measure figures against limits taken in the same run
+bench: $(READY) postgis  ## Measure figures against limits taken in the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 screenshots: $(READY)  ## Draw the pictures in screenshots/ from the running console
@@ -38,6 +41,10 @@ screenshots: $(READY)  ## Draw the pictures in screenshots/ from the running con
 
 schema: $(READY)  ## Write migrations/head.sql anew after a migration
 	$(BIN)/python -m luxxon_core.adapters.postgres.schema
+
+openapi: $(READY)  ## Write contracts/openapi.json anew after a change of an endpoint
+	$(BIN)/luxxon openapi > contracts/openapi.json.new
+	@mv contracts/openapi.json.new contracts/openapi.json
 
 contracts: $(SOLC)  ## Build the contract artifacts (needs Node.js)
 	$(PYTHON) contracts/build.py
@@ -48,12 +55,20 @@ lock: $(READY)  ## Resolve requirements.lock anew
 	  --all-extras --no-emit-index-url --no-emit-find-links pyproject.toml requirements-build.in -o requirements.lock
 
 clean:  ## Remove everything that was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The compiler comes from npm where that is; without it the test that rebuilds the contracts says what is missing.
 $(SOLC): contracts/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix contracts && touch $@; fi
+
+# Where it cannot be installed this does not fail; the tests say what is missing.
+postgis:
+	@.ci/postgis
+
+# SpiceDB's engine, for Linux on x86-64 alone.
+$(SPICE): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/node && touch $@; fi
 
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

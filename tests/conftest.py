@@ -1,4 +1,4 @@
-"""Shared parts of the tests: one private PostgreSQL for the run, an empty database for each test."""
+"""Shared parts of the tests: private PostgreSQL servers for the run, an empty database for each test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import postgis
 import pytest
 from hypothesis import settings
 from marketplace import Marketplace
+from services import missing
 
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.postgres.database import Database
@@ -21,9 +23,29 @@ settings.load_profile("luxxon")
 os.environ.pop("NO_COLOR", None)  # it would strip the colours that snapshots record
 
 
+FLAVOURS = ("earthdistance", "postgis")
+ON_EVERY_FLAVOUR = ("test_postgres", "test_settlement_store")
+"""Test modules that run on both kinds of database, unless a test names one."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.module.__name__.rpartition(".")[2]
+    named = any(mark.args[0] == "dsn" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "dsn" in metafunc.fixturenames and module.startswith(ON_EVERY_FLAVOUR) and not named:
+        metafunc.parametrize("dsn", FLAVOURS, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def dsn() -> Iterator[str]:
-    """A migrated embedded PostgreSQL, shared by the whole run.
+def dsn(request: pytest.FixtureRequest) -> str:
+    """A migrated database, shared by the whole run: the embedded one where a test does not ask otherwise."""
+    flavour = getattr(request, "param", "earthdistance")
+    found: str = request.getfixturevalue(f"{flavour}_dsn")
+    return found
+
+
+@pytest.fixture(scope="session")
+def earthdistance_dsn() -> Iterator[str]:
+    """The embedded PostgreSQL.
 
     Not below pytest's own folder: a second run beside this one takes back the permissions on that, and with
     them the cluster from the database's user.
@@ -40,17 +62,32 @@ def dsn() -> Iterator[str]:
         asyncio.run(server.close())
 
 
+@pytest.fixture(scope="session")
+def postgis_dsn() -> Iterator[str]:
+    """The distribution's PostgreSQL with PostGIS, in a cluster of its own."""
+    binaries = postgis.programs()
+    if binaries is None:
+        missing("PostgreSQL with PostGIS", postgis.INSTALL)
+    with postgis.cluster(binaries) as server:
+        asyncio.run(schema.upgrade(server))
+        yield server
+
+
 @pytest.fixture
 async def database(dsn: str) -> AsyncIterator[Database]:
-    """The migrated database with every table empty."""
+    """The migrated database with every table of ours empty."""
     import asyncpg
 
     connection = await asyncpg.connect(dsn)
     try:
         names = await connection.fetch(
-            "select tablename from pg_tables where schemaname = 'public' and tablename <> 'alembic_version'"
+            """
+            select relname from pg_class
+            where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'alembic_version'
+              and not exists (select from pg_depend d where d.objid = pg_class.oid and d.deptype = 'e')
+            """
         )
-        await connection.execute("truncate " + ", ".join(row["tablename"] for row in names) + " cascade")
+        await connection.execute("truncate " + ", ".join(row["relname"] for row in names) + " cascade")
     finally:
         await connection.close()
     opened = await Database.connect(dsn)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from luxxon_core.dispatch.usecases import Dispatch
 from luxxon_core.http.operation import Access, Call, Operation
-from luxxon_core.http.principal import MemberRole
-from luxxon_core.kernel.errors import InvalidState, NoCoverage, SessionNotFound, Unavailable
+from luxxon_core.http.principal import Permission
+from luxxon_core.kernel.errors import InvalidState, NoCoverage, NotAuthorized, SessionNotFound, Unavailable
 from luxxon_core.sessions.routes import CREATE, ONE, session_id
 from luxxon_core.sessions.schemas import Session
 
@@ -16,13 +16,21 @@ def operations(dispatch: Dispatch) -> list[Operation]:
 
     return [
         Operation(
-            "POST",
-            ONE + "/dispatch",
-            post,
-            Access.WORKSPACE,
-            Session,
+            method="POST",
+            path=ONE + "/dispatch",
+            handler=post,
+            access=Access.WORKSPACE,
+            out=Session,
+            tag="Sessions",
+            summary="Assign the longest-idle operator that covers the point",
             scopes=CREATE,
-            role=MemberRole.ADMIN,
-            errors=(SessionNotFound, InvalidState, NoCoverage, Unavailable),
+            permission=Permission.OPERATE,
+            errors=(
+                SessionNotFound,
+                NotAuthorized("session:notConsumer"),
+                InvalidState("session:dispatch:ASSIGNED"),
+                NoCoverage("session:dispatch"),
+                Unavailable("session:dispatch"),
+            ),
         )
     ]

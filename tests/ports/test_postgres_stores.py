@@ -12,7 +12,7 @@ from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.sessions import PgSessions
 from luxxon_core.adapters.postgres.telemetry import PgWindows
 from luxxon_core.adapters.postgres.workspaces import PgWorkspaces
-from luxxon_core.kernel.geo import Circle, Point
+from luxxon_core.kernel.geo import Circle
 from luxxon_core.kernel.ids import new_id
 from luxxon_core.media.domain import LiveInput
 from luxxon_core.sessions.domain import Session, State, assign, cancel, end, go_live
@@ -29,7 +29,9 @@ async def test_a_workspace_comes_back_as_it_was_saved(marketplace: Marketplace) 
         name="Été 2026",
         availability=Availability.BUSY,
         wished_availability=Availability.OFFLINE,
-        coverage=Circle(Point(-33.8568, 151.2153), 1234.5),
+        coverage_lat=-33.8568,
+        coverage_lng=151.2153,
+        coverage_radius_m=1234.5,
         device_kind=DeviceKind.PTZ,
         idle_since=at(3),
         last_seen_at=at(4.123),
@@ -49,7 +51,7 @@ async def test_a_deleted_workspace_is_nowhere(marketplace: Marketplace) -> None:
     circle = Circle(GRAND_PLACE, 500)
     gone = await marketplace.workspace(Role.SUPPLIER, coverage=circle, availability=Availability.ONLINE)
     async with marketplace.database.begin() as tx:
-        await marketplace.access.add_owner(tx, gone.id, gone.wallet_address, NOON)
+        await marketplace.memberships.add_owner(tx, gone.id, gone.wallet_address, NOON)
     assert [w.id for w in await marketplace.tenants.coverage()] == [gone.id]
     await marketplace.rows("update workspace set deleted_at = now() where id = $1", gone.id)
     async with marketplace.database.begin() as tx:
@@ -163,14 +165,14 @@ async def test_live_inputs_are_served_while_open_and_torn_down_after(marketplace
     live = await marketplace.live(consumer, supplier)
     assert live.live_input is not None
     async with marketplace.database.read() as tx:
-        assert await repository.live_inputs(tx) == [live.live_input]
+        assert await repository.live_inputs(tx, marketplace.edge.name) == [live.live_input]
         assert await repository.live_input_of(tx, live.live_input.uid) == live.id
-        assert await repository.torn_down(tx) == []
+        assert await repository.torn_down(tx, marketplace.edge.name, at(0)) == []
     marketplace.edge.unreachable = True
     await marketplace.sessions.end(live.id, consumer, at(9))
     async with marketplace.database.read() as tx:
-        assert await repository.live_inputs(tx) == []
-        assert await repository.torn_down(tx) == [live.live_input]
+        assert await repository.live_inputs(tx, marketplace.edge.name) == []
+        assert await repository.torn_down(tx, marketplace.edge.name, at(0)) == [live.live_input]
     assert await marketplace.sessions.sweep_torn_down(at(10)) == 0
     marketplace.edge.unreachable = False
     assert await marketplace.sessions.sweep_torn_down(at(11)) == 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import cache
 from importlib.resources import files
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from luxxon_core.kernel.errors import DatabaseError
@@ -51,7 +51,7 @@ class Database:
         import asyncpg
 
         try:
-            pool = await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size)
+            pool = await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, reset=_nothing)
         except (OSError, asyncpg.PostgresError) as error:
             raise DatabaseError("database:connect") from error
         return cls(pool)
@@ -59,27 +59,65 @@ class Database:
     async def close(self) -> None:
         await self._pool.close()
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Tx]:
-        async with self._acquire() as held, held.transaction():
-            yield held
+    def begin(self) -> AbstractAsyncContextManager[Tx]:
+        return _Held(self._pool, transaction=True)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Tx]:
-        async with self._acquire() as held:
-            yield held
+    def read(self) -> AbstractAsyncContextManager[Tx]:
+        return _Held(self._pool, transaction=False)
 
-    @asynccontextmanager
-    async def _acquire(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+
+async def _nothing(_: object) -> None:
+    """In place of asyncpg's reset query, a round trip after every use: a transaction that was left open has
+    been rolled back before, and nothing here leaves other state behind on a connection of the pool (settings,
+    LISTEN, advisory locks of the session)."""
+
+
+class _Held:
+    """A connection of the pool while the block runs. A class, not a generator: every request opens some."""
+
+    __slots__ = ("_connection", "_pool", "_transaction", "_wanted")
+
+    def __init__(self, pool: asyncpg.Pool[Any], *, transaction: bool) -> None:
+        self._pool, self._wanted = pool, transaction
+        self._connection: Any = None
+        self._transaction: Any = None
+
+    async def __aenter__(self) -> Tx:
         import asyncpg
 
         try:
-            held = await self._pool.acquire()
+            self._connection = await self._pool.acquire()
+            if self._wanted:
+                self._transaction = self._connection.transaction()
+                await self._transaction.__aenter__()  # start() alone has the pool report what is cut short
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            await self._release()
             raise DatabaseError("database:connect") from error
+        except BaseException:
+            await self._release()
+            raise
+        return cast("Tx", self._connection)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncpg
+
+        failures = (asyncpg.PostgresError, asyncpg.InterfaceError)  # not OSError: that may be another's
         try:
-            yield cast("asyncpg.Connection[Any]", held)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # not OSError: that may be another's
-            raise DatabaseError("database:failed") from error
+            if self._transaction is not None and error is None:
+                await self._transaction.__aexit__(None, None, None)
+            elif self._transaction is not None:
+                with suppress(*failures):  # what brought us here is the better news; the pool rolls back too
+                    await self._transaction.__aexit__(kind, error, trace)
+        except failures as failed:
+            raise DatabaseError("database:failed") from failed
         finally:
+            await self._release()
+        if isinstance(error, failures):
+            raise DatabaseError("database:failed") from error
+
+    async def _release(self) -> None:
+        held, self._connection = self._connection, None
+        if held is not None:
             await self._pool.release(held)

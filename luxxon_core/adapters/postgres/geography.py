@@ -1,37 +1,172 @@
-"""Coverage in SQL: the functions that statements call, made by the migrations for each flavour.
+"""Coverage in SQL: the functions and indexes behind the statements, made by the migrations for each flavour.
 
-``lx_covers(lat, lng, radius_m, at_lat, at_lng)`` is true when the circle contains the point, its edge
-included. It is inlined by the planner, so the partial index over ONLINE suppliers serves it.
+Statements are the same for both flavours and call these functions, which the planner inlines, so that the
+indexes serve them:
 
-The earthdistance flavour computes on a sphere of 6 378 168 m; distances are brought to the mean radius of
-``kernel.geo`` so that SQL and domain agree, and the index box is a little wider than the circle.
+- ``lx_covers(lat, lng, radius_m, at_lat, at_lng)``: the circle contains the point, its edge included.
+- ``lx_near(lat, lng, at_lat, at_lng, radius_m)``: the stored point lies within the radius of a place.
+- ``lx_idle_order(idle_since)``, ``lx_id_order(id)``: ``order by`` these walks ``workspace_coverage_idx`` from
+  who is idle for longest (never idle first), then by the first 52 bits of the id, and stops at the first that
+  fits: what a pick costs hardly grows with how many suppliers cover the point.
+
+Both flavours compute on the sphere of ``kernel.geo`` with one micrometre of tolerance, which makes every
+longitude at a pole, and -180 and 180, the same place. They agree with exact geometry to 10 µm: PostGIS takes
+points nearer than 6.4 µm (1e-12 rad) for the same.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from luxxon_core.kernel.geo import EARTH_RADIUS_M
 
-_SCALE = f"(earth() / {EARTH_RADIUS_M})"
-ONLINE_SUPPLIER = "availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null"
 
-EARTHDISTANCE = (
-    "create extension if not exists cube",
-    "create extension if not exists earthdistance",
+class Flavour(StrEnum):
+    """By which extension a database computes distances; chosen at its first migration."""
+
+    POSTGIS = "postgis"
+    EARTHDISTANCE = "earthdistance"
+
+
+ONLINE_SUPPLIER = "availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null"
+ONLINE = "availability = 'ONLINE'"
+"""Only suppliers that are not deleted ever are; every update of a row pays for what an index asks."""
+OPEN_SESSION = "state in ('REQUESTED', 'ASSIGNED', 'LIVE')"
+COVERS = "lx_covers(float8, float8, float8, float8, float8)"
+NEAR = "lx_near(float8, float8, float8, float8, float8)"
+MARK = "geography: "
+"""Begins the comment on ``lx_covers`` that tells the flavour, and what stands for its statements in
+``head.sql``."""
+TOLERANCE_M = 1e-6
+POSTGIS_RADIUS_M = 6_371_008.771415059
+"""(2a + b) / 3 of WGS84, on which PostGIS computes without the spheroid (liblwgeom.h, WGS84_RADIUS)."""
+
+
+def _place(lat: str, lng: str) -> str:
+    return f"st_setsrid(st_makepoint({lng}, {lat}), 4326)::geography"
+
+
+# The point that is asked about, from its WKB: PostGIS declares ST_MakePoint costly, and by this the planner
+# finds that a generic plan loses nothing, and plans once for all points. Expanded, a point carries its
+# bounding box, which the index would else compute again for every entry it looks at; the centimetre lets
+# the boxes of equal places meet where their numbers differ, at the poles and the antimeridian.
+_AT = r"geography('\x0000000001'::bytea || float8send(at_lng) || float8send(at_lat))"
+_AT_BOX = f"_st_expand({_AT}, 0.01)"
+_WITHIN = (
+    f"st_dwithin({_place('lat', 'lng')}, {_AT},\n"
+    f"            radius_m * {POSTGIS_RADIUS_M / EARTH_RADIUS_M!r} + {TOLERANCE_M:f}, false)"
+)
+
+_EARTH_SCALE = f"(earth() / {EARTH_RADIUS_M})"
+"""earthdistance computes on a sphere of 6 378 168 m."""
+_EARTH_BOX = "earth_box(ll_to_earth({}, {}), {} * 1.0012 + 0.001)"
+"""A little wider than the circle: that sphere is greater, and numbers are rounded."""
+_EARTH_WITHIN = (
+    "earth_distance(ll_to_earth(lat, lng), ll_to_earth(at_lat, at_lng))\n"
+    f"        <= radius_m * {_EARTH_SCALE} + {TOLERANCE_M:f}"
+)
+
+_IDLE = "coalesce(date_part('epoch', idle_since at time zone 'UTC'), 0)"
+_ID = "('x' || encode(uuid_send(id), 'hex'))::bit(52)::bigint::float8"
+
+
+def _function(signature: str, returns: str, body: str) -> str:
+    return (
+        f"create function {signature}\n"
+        f"    returns {returns} language sql immutable parallel safe\n"
+        f"    return {body}"
+    )
+
+
+def _coverage(flavour: Flavour, *, covers: str, near: str, area: str, place: str) -> tuple[str, ...]:
+    return (
+        "create extension if not exists btree_gist",
+        _function(
+            "lx_covers(lat float8, lng float8, radius_m float8, at_lat float8, at_lng float8)",
+            "boolean",
+            covers,
+        ),
+        _function(
+            "lx_near(lat float8, lng float8, at_lat float8, at_lng float8, radius_m float8)", "boolean", near
+        ),
+        _function("lx_idle_order(idle_since timestamptz)", "float8", f"{_IDLE} <-> 0"),
+        _function("lx_id_order(id uuid)", "float8", f"{_ID} <-> 0"),
+        "create index workspace_coverage_idx on workspace\n"
+        f"    using gist (({area}), ({_IDLE}), ({_ID}))\n    where {ONLINE}",
+        f"create index session_place_idx on session\n    using gist (({place}))\n    where {OPEN_SESSION}",
+        f"comment on function {COVERS} is '{MARK}{flavour}'",
+    )
+
+
+_POSTGIS = (
+    "create extension if not exists postgis",
+    *_coverage(
+        Flavour.POSTGIS,
+        covers=f"_st_expand({_place('lat', 'lng')}, radius_m) && {_AT_BOX}\n        and {_WITHIN}",
+        near=f"{_place('lat', 'lng')} && _st_expand({_AT}, radius_m + 0.01)\n        and {_WITHIN}",
+        area=f"_st_expand({_place('coverage_lat', 'coverage_lng')}, coverage_radius_m)",
+        place=_place("requested_lat", "requested_lng"),
+    ),
+)
+_EARTHDISTANCE = _coverage(
+    Flavour.EARTHDISTANCE,
+    covers=f"{_EARTH_BOX.format('lat', 'lng', 'radius_m')} @> ll_to_earth(at_lat, at_lng)\n"
+    f"        and {_EARTH_WITHIN}",
+    near=f"{_EARTH_BOX.format('at_lat', 'at_lng', 'radius_m')} @> ll_to_earth(lat, lng)\n"
+    f"        and {_EARTH_WITHIN}",
+    area=_EARTH_BOX.format("coverage_lat", "coverage_lng", "coverage_radius_m"),
+    place="ll_to_earth(requested_lat, requested_lng)",
+)
+
+_FIRST_COVERAGE = (
     f"""create function lx_covers(lat float8, lng float8, radius_m float8, at_lat float8, at_lng float8)
     returns boolean language sql immutable parallel safe as $$
       select earth_box(ll_to_earth(lat, lng), radius_m * 1.0012) @> ll_to_earth(at_lat, at_lng)
-         and earth_distance(ll_to_earth(lat, lng), ll_to_earth(at_lat, at_lng)) <= radius_m * {_SCALE}
+         and earth_distance(ll_to_earth(lat, lng), ll_to_earth(at_lat, at_lng)) <= radius_m * {_EARTH_SCALE}
     $$""",
     f"""create index workspace_coverage_idx on workspace
     using gist (earth_box(ll_to_earth(coverage_lat, coverage_lng), coverage_radius_m * 1.0012))
     where {ONLINE_SUPPLIER}""",
 )
+_NO_FIRST_COVERAGE = (
+    "drop index if exists workspace_coverage_idx",
+    f"drop function if exists {COVERS}",
+)
+
+UP: dict[str, dict[Flavour, tuple[str, ...]]] = {
+    "0001": {
+        Flavour.POSTGIS: (),
+        Flavour.EARTHDISTANCE: (
+            "create extension if not exists cube",
+            "create extension if not exists earthdistance",
+            *_FIRST_COVERAGE,
+        ),
+    },
+    "0003": {
+        Flavour.POSTGIS: _POSTGIS,
+        Flavour.EARTHDISTANCE: (*_NO_FIRST_COVERAGE, *_EARTHDISTANCE),
+    },
+}
+"""What a revision does for each flavour; before 0003 there was but one."""
+
+DOWN: dict[str, dict[Flavour, tuple[str, ...]]] = {
+    "0001": {Flavour.POSTGIS: (), Flavour.EARTHDISTANCE: _NO_FIRST_COVERAGE},
+    "0003": {
+        flavour: (
+            "drop index session_place_idx",
+            "drop index workspace_coverage_idx",
+            "drop function lx_id_order(uuid)",
+            "drop function lx_idle_order(timestamptz)",
+            f"drop function {NEAR}",
+            f"drop function {COVERS}",
+            *(_FIRST_COVERAGE if flavour is Flavour.EARTHDISTANCE else ()),
+        )
+        for flavour in Flavour
+    },
+}
+"""How it is undone; extensions stay, others may use them."""
 
 
-def drop(flavour: tuple[str, ...]) -> tuple[str, ...]:
-    """The statements that undo a flavour; extensions stay, others may use them."""
-    assert flavour
-    return (
-        "drop index workspace_coverage_idx",
-        "drop function lx_covers(float8, float8, float8, float8, float8)",
-    )
+def up(revision: str, flavour: Flavour | None) -> tuple[str, ...]:
+    """The statements of a revision, or what stands for them in a script for both flavours."""
+    return (f"-- {MARK}{revision}",) if flavour is None else UP[revision][flavour]

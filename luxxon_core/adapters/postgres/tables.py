@@ -16,15 +16,19 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -68,8 +72,10 @@ workspace = Table(
     CheckConstraint("availability in ('OFFLINE', 'ONLINE', 'BUSY')", name="availability"),
     CheckConstraint("wished_availability in ('OFFLINE', 'ONLINE')", name="wished"),
     CheckConstraint(
-        "num_nulls(coverage_lat, coverage_lng, coverage_radius_m) in (0, 3)", name="coverage_whole"
+        "availability <> 'ONLINE' or num_nulls(coverage_lat, coverage_lng, coverage_radius_m) = 0",
+        name="coverage_whole",
     ),
+    Index("workspace_busy_idx", "coverage_lat", postgresql_where=text("availability = 'BUSY'")),
 )
 
 workspace_member = Table(
@@ -114,8 +120,8 @@ session = Table(
     "session",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("consumer_workspace_id", ForeignKey("workspace.id"), nullable=False, index=True),
-    Column("operator_workspace_id", ForeignKey("workspace.id"), index=True),
+    Column("consumer_workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("operator_workspace_id", ForeignKey("workspace.id")),
     Column("state", Text, nullable=False),
     Column("requested_lat", Double, nullable=False),
     Column("requested_lng", Double, nullable=False),
@@ -126,7 +132,7 @@ session = Table(
     Column("hold_uusdc", BigInteger, nullable=False),
     Column("platform_fee_bps", Integer, nullable=False),
     Column("dispatched", Boolean, nullable=False, server_default=text("false")),
-    _moment("created_at", nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, index=True),
     _moment("assigned_at"),
     _moment("started_at"),
     _moment("ended_at"),
@@ -139,18 +145,36 @@ session = Table(
     CheckConstraint("clean_seconds between 0 and max_duration_s", name="clean"),
     CheckConstraint("(state in ('ENDED', 'EXPIRED', 'CANCELLED')) = (ended_at is not null)", name="ended"),
     Index("session_open_idx", "state", postgresql_where=text("state in ('REQUESTED', 'ASSIGNED', 'LIVE')")),
+    Index("session_consumer_idx", "consumer_workspace_id", "created_at", "id"),
+    Index("session_operator_idx", "operator_workspace_id", "created_at", "id"),
+    Index(
+        "session_consumer_open_idx",
+        "consumer_workspace_id",
+        postgresql_where=text("state in ('REQUESTED', 'ASSIGNED', 'LIVE')"),
+    ),
 )
 
 live_input = Table(
     "live_input",
     metadata,
     Column("uid", Text, primary_key=True),
-    Column("session_id", ForeignKey("session.id"), nullable=False, unique=True),
+    Column("session_id", ForeignKey("session.id"), nullable=False),
     Column("edge", Text, nullable=False),
     Column("whip_url", Text, nullable=False),
     Column("whep_url", Text, nullable=False),
     _moment("created_at", nullable=False),
     _moment("deleted_at"),
+    Column(
+        "last_event_at",
+        DateTime(timezone=True),
+        comment="when the newest notification of an outside edge happened; older ones are ignored",
+    ),
+    Index(
+        "live_input_one_per_session_key",
+        "session_id",
+        unique=True,
+        postgresql_where=text("deleted_at is null"),
+    ),
 )
 
 edge_alive = Table(
@@ -158,6 +182,7 @@ edge_alive = Table(
     metadata,
     Column("edge", Text, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, comment="when the edge was last being served"),
+    Column("url", Text, comment="where other servers fetch frames of this edge"),
 )
 
 disconnect_window = Table(
@@ -211,5 +236,159 @@ settlement = Table(
         unique=True,
         postgresql_where=text("state = 'SUBMITTED'"),
     ),
+    Index("settlement_unpaid_idx", "consumer_wallet", postgresql_where=text("state <> 'CONFIRMED'")),
+    Index(
+        "settlement_paid_idx",
+        "consumer_wallet",
+        "block_number",
+        postgresql_where=text("state = 'CONFIRMED'"),
+    ),
     Index("settlement_due_idx", "next_attempt_at", postgresql_where=text("state <> 'CONFIRMED'")),
+)
+
+quote = Table(
+    "quote",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("lat", Double, nullable=False),
+    Column("lng", Double, nullable=False),
+    Column("duration_s", Integer, nullable=False),
+    Column("base_rate_uusdc", BigInteger, nullable=False),
+    Column("supply_bps", Integer, nullable=False),
+    Column("demand_bps", Integer, nullable=False),
+    Column("corridor_bps", Integer, nullable=False),
+    Column("rate_uusdc", BigInteger, nullable=False),
+    _moment("created_at", nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("used_by_session", ForeignKey("session.id"), unique=True),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("caller", Text, primary_key=True, comment="key, wallet or address that sent the request"),
+    Column("key_hash", LargeBinary, primary_key=True, comment="sha256 of the Idempotency-Key"),
+    Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of method, path, query and body"),
+    Column("answer", LargeBinary, comment="encrypted with a key made from the Idempotency-Key"),
+    _moment("created_at", nullable=False),
+    Column("lease_until", DateTime(timezone=True), nullable=False, comment="while the first request runs"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("position", BigInteger, comment="its place in the log; null until it is published"),
+    Column("kind", Text, nullable=False),
+    Column("session_id", Uuid, nullable=False, comment="no foreign key: its check would cost every writer"),
+    Column("consumer_workspace_id", Uuid, nullable=False),
+    Column("operator_workspace_id", Uuid),
+    Column("data", JSONB, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Index("event_unpublished_idx", "id", postgresql_where=text("position is null")),
+    Index("event_position_key", "position", unique=True, postgresql_where=text("position is not null")),
+    Index("event_session_idx", "session_id", "position", postgresql_where=text("position is not null")),
+    Index(
+        "event_consumer_idx",
+        "consumer_workspace_id",
+        "position",
+        postgresql_where=text("position is not null"),
+    ),
+    Index(
+        "event_operator_idx",
+        "operator_workspace_id",
+        "position",
+        postgresql_where=text("position is not null"),
+    ),
+    Index(
+        "event_one_sample_a_second_key",
+        "session_id",
+        text("date_trunc('second'::text, (at AT TIME ZONE 'UTC'::text))"),
+        unique=True,
+        postgresql_where=text("kind = 'telemetry.sample'"),
+    ),
+)
+
+event_tip = Table(
+    "event_tip",
+    metadata,
+    Column("lone", Boolean, primary_key=True, server_default=text("true")),
+    Column("position", BigInteger, nullable=False, comment="the last that was given to an event"),
+    CheckConstraint("lone", name="lone"),
+)
+
+relationship_outbox = Table(
+    "relationship_outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
+    Column("wallet_address", Text, nullable=False),
+    _moment("created_at", nullable=False),
+    Index("relationship_outbox_workspace_idx", "workspace_id", "id"),
+)
+
+telemetry_sample = Table(
+    "telemetry_sample",
+    metadata,
+    Column("session_id", ForeignKey("session.id"), primary_key=True),
+    Column("captured_at", DateTime(timezone=True), primary_key=True),
+    _moment("received_at", nullable=False),
+    Column("lat", Double, nullable=False),
+    Column("lng", Double, nullable=False),
+    Column("accuracy_m", REAL, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("signed", Boolean, nullable=False, comment="the signature is the operator's wallet's"),
+    Column("sensors", JSONB),
+)
+
+_CONTRACT = "chain id and address of the settlement contract"
+
+chain_event = Table(
+    "chain_event",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="made of contract, transaction, log and wallet"),
+    Column("contract", Text, nullable=False, comment=_CONTRACT),
+    Column("wallet_address", Text, nullable=False, comment="seen by every workspace of the wallet"),
+    Column("kind", Text, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("confirmed_at", DateTime(timezone=True), nullable=False, comment="the block's timestamp"),
+    Column("amount_uusdc", Numeric(78, 0), nullable=False),
+    Column("pool_change_uusdc", Numeric(78, 0), nullable=False, comment="their sum is the wallet's pool"),
+    Column("related_session", Uuid),
+    CheckConstraint("kind in ('DEPOSIT', 'WITHDRAWAL', 'SETTLE', 'APPROVAL')", name="kind"),
+    UniqueConstraint("contract", "tx_hash", "log_index", "wallet_address"),
+    Index("chain_event_page_idx", "wallet_address", "contract", "block_number", "log_index"),
+    Index("chain_event_block_idx", "contract", "block_number"),
+)
+
+chain_block = Table(
+    "chain_block",
+    metadata,
+    Column("contract", Text, primary_key=True, comment=_CONTRACT),
+    Column("number", BigInteger, primary_key=True),
+    Column("hash", Text, nullable=False),
+    comment="the newest blocks that the watcher has consumed; another hash is a reorganisation",
+)
+
+chain_pool = Table(
+    "chain_pool",
+    metadata,
+    Column("contract", Text, primary_key=True, comment=_CONTRACT),
+    Column("wallet_address", Text, primary_key=True),
+    Column("balance_uusdc", BigInteger, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    _moment("updated_at", nullable=False),
+)
+
+chain_cursor = Table(
+    "chain_cursor",
+    metadata,
+    Column("contract", Text, primary_key=True, comment=_CONTRACT),
+    Column("block_number", BigInteger, nullable=False, comment="the highest block consumed"),
+    _moment("updated_at", nullable=False),
 )

@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from luxxon_core.adapters.postgres.database import connection, statements
-from luxxon_core.kernel.geo import Circle, Point
+from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.workspaces.domain import Availability, DeviceKind, Role, Workspace
 
 SQL = statements("workspaces")
+WAITS = 8
+"""How often a dispatch waits for a supplier that others hold, and sees another one take it."""
 
 
 class PgWorkspaces:
@@ -41,16 +43,15 @@ class PgWorkspaces:
         return [(_workspace(row), row["member_role"]) for row in rows]
 
     async def save(self, tx: Tx, workspace: Workspace) -> None:
-        circle = workspace.coverage
         await connection(tx).execute(
             SQL["save"],
             workspace.id,
             workspace.name,
             workspace.availability,
             workspace.wished_availability,
-            circle and circle.center.lat,
-            circle and circle.center.lng,
-            circle and circle.radius_m,
+            workspace.coverage_lat,
+            workspace.coverage_lng,
+            workspace.coverage_radius_m,
             workspace.device_kind,
             workspace.idle_since,
             workspace.last_seen_at,
@@ -71,9 +72,21 @@ class PgWorkspaces:
 
 class PgSuppliers:
     async def claim(self, tx: Tx, point: Point, *, wait: bool = False) -> UUID | None:
-        statement = SQL["claim_waiting" if wait else "claim"]
-        claimed: UUID | None = await connection(tx).fetchval(statement, point.lat, point.lng)
-        return claimed
+        opened = connection(tx)
+        if not wait:
+            return await opened.fetchval(SQL["claim"], point.lat, point.lng)  # type: ignore[no-any-return]
+        for _ in range(WAITS):
+            # in a savepoint: its locks must be gone before anyone claims
+            savepoint = opened.transaction()
+            await savepoint.start()
+            given_back = await opened.fetchval(SQL["await_given_back"], point.lat, point.lng)
+            await savepoint.rollback()
+            if given_back is None:
+                return None
+            claimed: UUID | None = await opened.fetchval(SQL["claim"], point.lat, point.lng)
+            if claimed is not None:
+                return claimed
+        return None
 
     async def covered(self, tx: Tx, point: Point) -> bool:
         return bool(await connection(tx).fetchval(SQL["covered"], point.lat, point.lng))
@@ -81,7 +94,6 @@ class PgSuppliers:
 
 def _workspace(row: Mapping[str, Any]) -> Workspace:
     wished, kind = row["wished_availability"], row["device_kind"]
-    radius = row["coverage_radius_m"]
     return Workspace(
         id=row["id"],
         slug=row["slug"],
@@ -92,7 +104,9 @@ def _workspace(row: Mapping[str, Any]) -> Workspace:
         created_by_wallet=row["created_by_wallet"],
         availability=Availability(row["availability"]),
         wished_availability=Availability(wished) if wished else None,
-        coverage=Circle(Point(row["coverage_lat"], row["coverage_lng"]), radius) if radius else None,
+        coverage_lat=row["coverage_lat"],
+        coverage_lng=row["coverage_lng"],
+        coverage_radius_m=row["coverage_radius_m"],
         device_kind=DeviceKind(kind) if kind else None,
         idle_since=row["idle_since"],
         last_seen_at=row["last_seen_at"],

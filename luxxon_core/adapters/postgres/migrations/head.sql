@@ -1,4 +1,4 @@
--- revision: 0001
+-- revision: 0004
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -190,18 +190,230 @@ CREATE INDEX settlement_due_idx ON settlement (next_attempt_at) WHERE state <> '
 
 CREATE UNIQUE INDEX settlement_signer_nonce_key ON settlement (signer, nonce) WHERE state = 'SUBMITTED';
 
-create extension if not exists cube;
-
-create extension if not exists earthdistance;
-
-create function lx_covers(lat float8, lng float8, radius_m float8, at_lat float8, at_lng float8)
-    returns boolean language sql immutable parallel safe as $$
-      select earth_box(ll_to_earth(lat, lng), radius_m * 1.0012) @> ll_to_earth(at_lat, at_lng)
-         and earth_distance(ll_to_earth(lat, lng), ll_to_earth(at_lat, at_lng)) <= radius_m * (earth() / 6371008.7714)
-    $$;
-
-create index workspace_coverage_idx on workspace
-    using gist (earth_box(ll_to_earth(coverage_lat, coverage_lng), coverage_radius_m * 1.0012))
-    where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null;
+-- geography: 0001;
 
 INSERT INTO alembic_version (version_num) VALUES ('0001') RETURNING alembic_version.version_num;
+
+-- Running upgrade 0001 -> 0002
+
+CREATE TABLE chain_block (
+    contract TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    hash TEXT NOT NULL,
+    CONSTRAINT chain_block_pkey PRIMARY KEY (contract, number)
+);
+
+COMMENT ON TABLE chain_block IS 'the newest blocks that the watcher has consumed; another hash is a reorganisation';
+
+COMMENT ON COLUMN chain_block.contract IS 'chain id and address of the settlement contract';
+
+CREATE TABLE chain_cursor (
+    contract TEXT NOT NULL,
+    block_number BIGINT NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT chain_cursor_pkey PRIMARY KEY (contract)
+);
+
+COMMENT ON COLUMN chain_cursor.contract IS 'chain id and address of the settlement contract';
+
+COMMENT ON COLUMN chain_cursor.block_number IS 'the highest block consumed';
+
+CREATE TABLE chain_pool (
+    contract TEXT NOT NULL,
+    wallet_address TEXT NOT NULL,
+    balance_uusdc BIGINT NOT NULL,
+    block_number BIGINT NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT chain_pool_pkey PRIMARY KEY (contract, wallet_address)
+);
+
+COMMENT ON COLUMN chain_pool.contract IS 'chain id and address of the settlement contract';
+
+CREATE TABLE idempotency (
+    caller TEXT NOT NULL,
+    key_hash BYTEA NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    answer BYTEA,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    lease_until TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key_hash)
+);
+
+COMMENT ON COLUMN idempotency.caller IS 'key, wallet or address that sent the request';
+
+COMMENT ON COLUMN idempotency.key_hash IS 'sha256 of the Idempotency-Key';
+
+COMMENT ON COLUMN idempotency.fingerprint IS 'sha256 of method, path, query and body';
+
+COMMENT ON COLUMN idempotency.answer IS 'encrypted with a key made from the Idempotency-Key';
+
+COMMENT ON COLUMN idempotency.lease_until IS 'while the first request runs';
+
+CREATE INDEX idempotency_expires_at_idx ON idempotency (expires_at);
+
+CREATE TABLE chain_event (
+    id UUID NOT NULL,
+    contract TEXT NOT NULL,
+    wallet_address TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    tx_hash TEXT NOT NULL,
+    log_index INTEGER NOT NULL,
+    block_number BIGINT NOT NULL,
+    confirmed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    amount_uusdc NUMERIC(78, 0) NOT NULL,
+    pool_change_uusdc NUMERIC(78, 0) NOT NULL,
+    related_session UUID,
+    CONSTRAINT chain_event_pkey PRIMARY KEY (id),
+    CONSTRAINT chain_event_kind_check CHECK (kind in ('DEPOSIT', 'WITHDRAWAL', 'SETTLE', 'APPROVAL')),
+    CONSTRAINT chain_event_contract_tx_hash_log_index_wallet_address_key UNIQUE (contract, tx_hash, log_index, wallet_address)
+);
+
+COMMENT ON COLUMN chain_event.id IS 'made of contract, transaction, log and wallet';
+
+COMMENT ON COLUMN chain_event.contract IS 'chain id and address of the settlement contract';
+
+COMMENT ON COLUMN chain_event.wallet_address IS 'seen by every workspace of the wallet';
+
+COMMENT ON COLUMN chain_event.confirmed_at IS 'the block''s timestamp';
+
+COMMENT ON COLUMN chain_event.pool_change_uusdc IS 'their sum is the wallet''s pool';
+
+CREATE INDEX chain_event_block_idx ON chain_event (contract, block_number);
+
+CREATE INDEX chain_event_page_idx ON chain_event (wallet_address, contract, block_number, log_index);
+
+CREATE TABLE relationship_outbox (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    workspace_id UUID NOT NULL,
+    wallet_address TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT relationship_outbox_pkey PRIMARY KEY (id),
+    CONSTRAINT relationship_outbox_workspace_id_fkey FOREIGN KEY(workspace_id) REFERENCES workspace (id)
+);
+
+CREATE INDEX relationship_outbox_workspace_idx ON relationship_outbox (workspace_id, id);
+
+CREATE TABLE event (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    position BIGINT,
+    kind TEXT NOT NULL,
+    session_id UUID NOT NULL,
+    consumer_workspace_id UUID NOT NULL,
+    operator_workspace_id UUID,
+    data JSONB NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT event_pkey PRIMARY KEY (id)
+);
+
+COMMENT ON COLUMN event.position IS 'its place in the log; null until it is published';
+
+COMMENT ON COLUMN event.session_id IS 'no foreign key: its check would cost every writer';
+
+CREATE INDEX event_unpublished_idx ON event (id) WHERE position is null;
+
+CREATE UNIQUE INDEX event_position_key ON event (position) WHERE position is not null;
+
+CREATE INDEX event_session_idx ON event (session_id, position) WHERE position is not null;
+
+CREATE INDEX event_consumer_idx ON event (consumer_workspace_id, position) WHERE position is not null;
+
+CREATE INDEX event_operator_idx ON event (operator_workspace_id, position) WHERE position is not null;
+
+CREATE UNIQUE INDEX event_one_sample_a_second_key ON event (session_id, date_trunc('second'::text, (at AT TIME ZONE 'UTC'::text))) WHERE kind = 'telemetry.sample';
+
+CREATE TABLE event_tip (
+    lone BOOLEAN DEFAULT true NOT NULL,
+    position BIGINT NOT NULL,
+    CONSTRAINT event_tip_pkey PRIMARY KEY (lone),
+    CONSTRAINT event_tip_lone_check CHECK (lone)
+);
+
+COMMENT ON COLUMN event_tip.position IS 'the last that was given to an event';
+
+CREATE TABLE quote (
+    id UUID NOT NULL,
+    workspace_id UUID NOT NULL,
+    lat DOUBLE PRECISION NOT NULL,
+    lng DOUBLE PRECISION NOT NULL,
+    duration_s INTEGER NOT NULL,
+    base_rate_uusdc BIGINT NOT NULL,
+    supply_bps INTEGER NOT NULL,
+    demand_bps INTEGER NOT NULL,
+    corridor_bps INTEGER NOT NULL,
+    rate_uusdc BIGINT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    used_by_session UUID,
+    CONSTRAINT quote_pkey PRIMARY KEY (id),
+    CONSTRAINT quote_used_by_session_fkey FOREIGN KEY(used_by_session) REFERENCES session (id),
+    CONSTRAINT quote_workspace_id_fkey FOREIGN KEY(workspace_id) REFERENCES workspace (id),
+    CONSTRAINT quote_used_by_session_key UNIQUE (used_by_session)
+);
+
+CREATE INDEX quote_expires_at_idx ON quote (expires_at);
+
+CREATE TABLE telemetry_sample (
+    session_id UUID NOT NULL,
+    captured_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    received_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    lat DOUBLE PRECISION NOT NULL,
+    lng DOUBLE PRECISION NOT NULL,
+    accuracy_m REAL NOT NULL,
+    source TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    signed BOOLEAN NOT NULL,
+    sensors JSONB,
+    CONSTRAINT telemetry_sample_pkey PRIMARY KEY (session_id, captured_at),
+    CONSTRAINT telemetry_sample_session_id_fkey FOREIGN KEY(session_id) REFERENCES session (id)
+);
+
+COMMENT ON COLUMN telemetry_sample.signed IS 'the signature is the operator''s wallet''s';
+
+ALTER TABLE edge_alive ADD COLUMN url TEXT;
+
+COMMENT ON COLUMN edge_alive.url IS 'where other servers fetch frames of this edge';
+
+ALTER TABLE live_input ADD COLUMN last_event_at TIMESTAMP WITH TIME ZONE;
+
+COMMENT ON COLUMN live_input.last_event_at IS 'when the newest notification of an outside edge happened; older ones are ignored';
+
+ALTER TABLE live_input DROP CONSTRAINT live_input_session_id_key;
+
+CREATE UNIQUE INDEX live_input_one_per_session_key ON live_input (session_id) WHERE deleted_at is null;
+
+ALTER TABLE workspace DROP CONSTRAINT workspace_coverage_whole_check;
+
+ALTER TABLE workspace ADD CONSTRAINT workspace_coverage_whole_check CHECK (availability <> 'ONLINE' or num_nulls(coverage_lat, coverage_lng, coverage_radius_m) = 0);
+
+UPDATE alembic_version SET version_num='0002' WHERE alembic_version.version_num = '0001';
+
+-- Running upgrade 0002 -> 0003
+
+alter table workspace set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
+
+-- geography: 0003;
+
+UPDATE alembic_version SET version_num='0003' WHERE alembic_version.version_num = '0002';
+
+-- Running upgrade 0003 -> 0004
+
+CREATE INDEX workspace_busy_idx ON workspace (coverage_lat) WHERE availability = 'BUSY';
+
+DROP INDEX session_consumer_workspace_id_idx;
+
+DROP INDEX session_operator_workspace_id_idx;
+
+CREATE INDEX session_consumer_idx ON session (consumer_workspace_id, created_at, id);
+
+CREATE INDEX session_operator_idx ON session (operator_workspace_id, created_at, id);
+
+CREATE INDEX session_consumer_open_idx ON session (consumer_workspace_id) WHERE state in ('REQUESTED', 'ASSIGNED', 'LIVE');
+
+CREATE INDEX session_created_at_idx ON session (created_at);
+
+CREATE INDEX settlement_unpaid_idx ON settlement (consumer_wallet) WHERE state <> 'CONFIRMED';
+
+CREATE INDEX settlement_paid_idx ON settlement (consumer_wallet, block_number) WHERE state = 'CONFIRMED';
+
+UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';

@@ -6,6 +6,9 @@ update challenge set used_at = $4
 where nonce = $1 and wallet_address = $2 and purpose = $3 and used_at is null and expires_at > $4
 returning nonce, wallet_address, purpose, message, expires_at;
 
+-- name: restore_challenge
+update challenge set used_at = null where nonce = $1;
+
 -- name: purge_challenges
 with gone as (delete from challenge where expires_at < $1 returning 1) select count(*) from gone;
 
@@ -31,6 +34,27 @@ update api_key set last_used_at = $2 where id = $1;
 
 -- name: add_member
 insert into workspace_member (workspace_id, wallet_address, role, created_at) values ($1, $2, $3, $4);
+
+-- name: put_member
+insert into workspace_member (workspace_id, wallet_address, role, created_at) values ($1, $2, $3, $4)
+on conflict (workspace_id, wallet_address) do update set role = excluded.role
+returning wallet_address, role, created_at;
+
+-- name: remove_member
+delete from workspace_member where workspace_id = $1 and wallet_address = $2
+returning wallet_address, role, created_at;
+
+-- name: lock_members
+-- one lock instead of one for each row: rows come and go, and who waits for several of them waits in a circle
+select pg_advisory_xact_lock(hashtextextended('workspace_member ' || $1::uuid, 0));
+
+-- name: owners
+select wallet_address from workspace_member where workspace_id = $1 and role = 'OWNER';
+
+-- name: members
+select wallet_address, role, created_at from workspace_member
+where workspace_id = $1
+order by created_at, wallet_address;
 
 -- name: member_role
 select m.role

@@ -36,10 +36,16 @@ order by id
 for share;
 
 -- name: stale
-select s.id, w.last_seen_at
+select s.id, seen.at as seen_at
 from session s join workspace w on w.id = s.operator_workspace_id
-where s.state = 'LIVE' and w.last_sequence is not null and w.last_seen_at >= s.started_at
-  and w.last_seen_at < $1
+cross join lateral (
+    select greatest(
+        case when w.last_sequence is not null then w.last_seen_at end,
+        (select t.received_at from telemetry_sample t
+         where t.session_id = s.id order by t.captured_at desc limit 1)
+    ) as at
+) seen
+where s.state = 'LIVE' and seen.at >= s.started_at and seen.at < $1
   and not exists (
       select from disconnect_window d
       where d.session_id = s.id and d.reason = 'STALE_TELEMETRY' and d.closed_at is null
@@ -50,6 +56,41 @@ order by s.id;
 select from session where id = $1 and state = 'LIVE' for update;
 
 -- name: still_stale
-select w.last_seen_at
+select seen.at
 from session s join workspace w on w.id = s.operator_workspace_id
-where s.id = $1 and s.state = 'LIVE' and w.last_seen_at >= s.started_at and w.last_seen_at < $2;
+cross join lateral (
+    select greatest(
+        case when w.last_sequence is not null then w.last_seen_at end,
+        (select t.received_at from telemetry_sample t
+         where t.session_id = s.id order by t.captured_at desc limit 1)
+    ) as at
+) seen
+where s.id = $1 and s.state = 'LIVE' and seen.at >= s.started_at and seen.at < $2;
+
+-- name: lock_session
+select from session where id = $1 for no key update;
+
+-- name: stage
+select s.state, s.operator_workspace_id, w.wallet_address,
+    exists (select from live_input l where l.session_id = s.id and l.deleted_at is null)
+from session s left join workspace w on w.id = s.operator_workspace_id
+where s.id = $1;
+
+-- name: newest_beacon
+select max(captured_at) from telemetry_sample where session_id = $1;
+
+-- name: add_beacon
+insert into telemetry_sample
+    (session_id, captured_at, received_at, lat, lng, accuracy_m, source, signature, signed, sensors)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: session_of_input
+select s.id
+from session s join live_input l on l.session_id = s.id
+where l.uid = $1
+for no key update of s;
+
+-- name: advance_input
+update live_input set last_event_at = $2
+where uid = $1 and (last_event_at is null or last_event_at < $2)
+returning uid;

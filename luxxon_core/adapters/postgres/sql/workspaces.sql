@@ -52,26 +52,26 @@ where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is nul
 order by id;
 
 -- name: claim
-with pick as materialized (
+-- the index is walked from who is idle for longest; NO KEY, or a row that others refer to would count as taken
+update workspace set availability = 'BUSY'
+where id = (
     select id from workspace
     where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
       and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
-    order by idle_since nulls first, id
+    order by lx_idle_order(idle_since), lx_id_order(id)
     limit 1
-    for update skip locked
+    for no key update skip locked
 )
-update workspace set availability = 'BUSY' where id in (select id from pick) returning id;
+returning id;
 
--- name: claim_waiting
-with pick as materialized (
-    select id from workspace
-    where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
-      and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
-    order by idle_since nulls first, id
-    limit 1
-    for update
-)
-update workspace set availability = 'BUSY' where id in (select id from pick) returning id;
+-- name: await_given_back
+-- waits for those who hold the suppliers in turn; SHARE, so that all who wait go on together
+select id from workspace
+where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+  and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+order by lx_idle_order(idle_since), lx_id_order(id)
+limit 1
+for share;
 
 -- name: covered
 select exists (

@@ -1,11 +1,11 @@
-"""Workspaces, keys, sessions, windows, settlements; coverage by earthdistance."""
+"""Workspaces, keys, sessions, windows, settlements; coverage by earthdistance where that is the flavour."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 
-from luxxon_core.adapters.postgres.geography import EARTHDISTANCE, drop
+from luxxon_core.adapters.postgres import geography
 
 revision = "0001"
 down_revision = None
@@ -248,12 +248,12 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("state = 'SUBMITTED'"),
     )
-    for statement in EARTHDISTANCE:
+    for statement in geography.up(revision, context.config.attributes["geography"]):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in drop(EARTHDISTANCE):
+    for statement in geography.DOWN[revision][context.config.attributes["geography"]]:
         op.execute(statement)
     op.drop_index(
         "settlement_signer_nonce_key",

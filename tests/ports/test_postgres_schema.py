@@ -1,0 +1,132 @@
+"""What a server does with the schema that it finds, and how schemas change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from alembic.script import ScriptDirectory
+
+from luxxon_core.adapters.postgres import schema
+from luxxon_core.adapters.postgres.geography import Flavour
+from luxxon_core.kernel.errors import StartError
+from tests.ports.test_postgres import empty_database
+
+
+@pytest.fixture
+async def empty(dsn: str) -> AsyncIterator[str]:
+    async with empty_database(dsn, "schemas") as other:
+        yield other
+
+
+async def at_revision(dsn: str, revision: str) -> None:
+    """As another version of the code would have left it."""
+    opened = await asyncpg.connect(dsn)
+    await opened.execute("update alembic_version set version_num = $1", revision)
+    await opened.close()
+
+
+def test_revisions_are_known_by_their_files() -> None:
+    script = ScriptDirectory.from_config(schema.config())
+    assert {one.revision for one in script.walk_revisions()} == schema._revisions()
+
+
+@pytest.mark.parametrize("external", [True, False])
+async def test_an_empty_database_is_set_up(empty: str, external: bool) -> None:
+    assert (await schema.look(empty)).age is schema.Age.EMPTY
+    await schema.prepare(empty, external=external)
+    await schema.prepare(empty, external=external)
+    assert (await schema.look(empty)).age is schema.Age.CURRENT
+
+
+async def test_an_older_schema_is_upgraded_in_a_database_of_our_own(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.downgrade(empty, "0002")
+    with pytest.raises(StartError, match=r"has schema 0002.*run luxxon db upgrade"):
+        await schema.prepare(empty, external=True)
+    assert (await schema.look(empty)).revision == "0002"
+    await schema.prepare(empty, external=False)
+    assert (await schema.look(empty)).age is schema.Age.CURRENT
+
+
+@pytest.mark.parametrize("external", [True, False])
+async def test_a_newer_schema_is_refused(empty: str, external: bool) -> None:
+    await schema.upgrade(empty)
+    await at_revision(empty, "9999")
+    assert (await schema.look(empty)).age is schema.Age.NEWER
+    with pytest.raises(StartError, match="9999, newer than"):
+        await schema.prepare(empty, external=external)
+    with pytest.raises(StartError, match="9999, newer than"):
+        await schema.downgrade(empty, "base")
+
+
+async def test_servers_that_start_at_once_set_it_up_once(empty: str) -> None:
+    await asyncio.gather(*(schema.prepare(empty, external=True) for _ in range(5)))
+    assert (await schema.look(empty)).age is schema.Age.CURRENT
+
+
+async def test_upgrades_at_once_run_once(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.downgrade(empty, "0001")
+    found = await asyncio.gather(*(schema.upgrade(empty) for _ in range(3)))
+    assert sorted(str(one.revision) for one in found) == ["0001", schema.head(), schema.head()]
+
+
+async def test_geography_is_by_postgis_where_that_is(empty: str, request: pytest.FixtureRequest) -> None:
+    await schema.prepare(empty, external=True)
+    assert (await schema.look(empty)).flavour == request.node.callspec.params["dsn"]
+
+
+@pytest.mark.parametrize("dsn", ["postgis"], indirect=True)
+async def test_geography_may_be_forced_and_stays_what_it_is(dsn: str) -> None:
+    async with empty_database(dsn, "forced") as other:
+        await schema.prepare(other, external=True, geography="earthdistance")
+        await schema.prepare(other, external=True)
+        assert (await schema.look(other)).flavour is Flavour.EARTHDISTANCE
+        with pytest.raises(StartError, match="computes distances by earthdistance"):
+            await schema.prepare(other, external=True, geography="postgis")
+        await schema.downgrade(other, "0002")
+        await schema.upgrade(other)
+        assert (await schema.look(other)).flavour is Flavour.EARTHDISTANCE
+
+
+@pytest.mark.parametrize("dsn", ["earthdistance"], indirect=True)
+async def test_postgis_that_is_not_there_cannot_be_forced(dsn: str) -> None:
+    async with empty_database(dsn, "forced") as other:
+        with pytest.raises(StartError, match="has no PostGIS"):
+            await schema.prepare(other, external=True, geography="postgis")
+        assert (await schema.look(other)).age is schema.Age.EMPTY
+
+
+async def test_a_database_of_somebody_else_is_left_alone(empty: str) -> None:
+    opened = await asyncpg.connect(empty)
+    await opened.execute("create table session (id int)")
+    with pytest.raises(StartError, match='cannot prepare the database: relation "session" already exists'):
+        await schema.prepare(empty, external=True)
+    assert await opened.fetchval("select to_regclass('workspace') is null")
+    await opened.close()
+
+
+async def test_who_may_not_make_extensions_is_told(empty: str) -> None:
+    opened = await asyncpg.connect(empty)
+    await opened.execute("drop role if exists weak")
+    await opened.execute("create role weak login")
+    await opened.close()
+    with pytest.raises(StartError, match="permission denied"):
+        await schema.prepare(empty.replace("//luxxon@", "//weak@"), external=True)
+
+
+async def test_a_downgrade_to_nowhere_is_refused(empty: str) -> None:
+    await schema.upgrade(empty)
+    with pytest.raises(StartError, match="cannot downgrade"):
+        await schema.downgrade(empty, "4711")
+    assert (await schema.look(empty)).age is schema.Age.CURRENT
+
+
+async def test_nothing_answers(tmp_path: Path) -> None:
+    for work in (schema.look, schema.upgrade):
+        with pytest.raises(StartError, match="cannot prepare the database"):
+            await work(f"postgresql://nobody@/none?host={tmp_path}")
