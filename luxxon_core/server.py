@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -18,8 +18,10 @@ from luxxon_core.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 10.0
 """How long requests under way may take when the server ends."""
+BACKLOG = 1024
+"""Connections that may wait to be accepted: clients come in crowds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +39,34 @@ class Server:
 async def running(settings: Settings) -> AsyncIterator[Server]:
     """Serve until the block ends.
 
+    Then, in this order: ``/ready`` says no, new connections are refused, event streams end, requests under
+    way are answered, and the parts end.
+
     Raises:
         StartError: the port is taken, or a part cannot start.
     """
     from aiohttp import web
 
-    with _bound(settings.host, settings.port) as listener:
+    from luxxon_core.http.operations import EXPORTER, READINESS, own_port
+    from luxxon_core.http.protocol import Runner
+
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_bound(settings.host, settings.port))
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = settings.public_url or f"http://{host}:{listener.getsockname()[1]}"
-        async with deployed(settings, url.rstrip("/"), utc_now) as deployment:
-            runner = web.AppRunner(deployment.app, access_log=None, shutdown_timeout=GRACE_SECONDS)
-            await runner.setup()
-            try:
-                await web.SockSite(runner, listener).start()
-                yield Server(url.rstrip("/"), deployment)
-            finally:
-                await runner.cleanup()
+        deployment = await stack.enter_async_context(deployed(settings, url.rstrip("/"), utc_now))
+        if settings.metrics_port is not None:
+            exporter = deployment.app[EXPORTER]
+            await stack.enter_async_context(own_port(exporter, "127.0.0.1", settings.metrics_port))
+        runner = Runner(deployment.app, utc_now, grace=GRACE_SECONDS)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            yield Server(url.rstrip("/"), deployment)
+        finally:
+            deployment.app[READINESS].drain()
+            await asyncio.sleep(settings.drain_seconds)
+            await runner.cleanup()
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -61,7 +75,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(256)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(message=f"cannot listen on {host} port {port}: {error.strerror}") from error

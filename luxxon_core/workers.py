@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -26,6 +27,8 @@ class Workers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
+        self.failures: Counter[str] = Counter()
+        """By worker."""
 
     def every(self, name: str, seconds: float, work: Callable[[datetime], Awaitable[object]]) -> None:
         """Call ``work(now)``; pause ``seconds`` after a call that found nothing, none after one that did."""
@@ -84,6 +87,7 @@ class Workers:
                 break
 
     async def _failed(self, name: str, error: Exception, pause: float) -> float:
+        self.failures[name] += 1
         if isinstance(error, LuxxonError):
             log.warning("worker failed", worker=name, code=error.code, again_in=pause)
         else:

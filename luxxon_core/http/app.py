@@ -1,114 +1,336 @@
-"""Operations as an aiohttp application."""
+"""Operations as an aiohttp application.
+
+One middleware numbers, times and logs each request and turns every error into the envelope; one method per
+operation does the rest: limits, guard, decoding, idempotency, handler, answer. Headers that every answer
+gets, streams included, are set just before it goes out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp import web
 from aiohttp.typedefs import Middleware
+from multidict import CIMultiDict, MultiDict, MultiDictProxy
 
-from luxxon_core.http.envelope import CONSISTENCY_HEADER, failure, success
+from luxxon_core.http import cors, decoding, idempotency, sse
+from luxxon_core.http.context import Exchange
+from luxxon_core.http.decoding import MAX_BODY
+from luxxon_core.http.envelope import CONSISTENCY_HEADER, failure, refused_by_aiohttp, success
 from luxxon_core.http.guard import COOKIE, Guard
-from luxxon_core.http.operation import Answer, Binary, Call, Operation
+from luxxon_core.http.idempotency import Idempotency, InProgress, Reply
+from luxxon_core.http.limits import Clients, Limits
+from luxxon_core.http.observe import EXCHANGE, REQUEST_ID_HEADER, Observer, new_request_id, pattern
+from luxxon_core.http.operation import Access, Answer, Binary, Call, EventStream, Operation
+from luxxon_core.http.principal import ApiKeyPrincipal, Principal
+from luxxon_core.http.routing import unambiguous
 from luxxon_core.kernel.clock import Clock
-from luxxon_core.kernel.errors import (
-    InvalidInput,
-    LuxxonError,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-)
-from luxxon_core.kernel.wire import convert
+from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthenticated, RequestTimeout
 
 log = structlog.get_logger(__name__)
 
 PREFIXES = ("/api/v1", "", "/api/v1/api/v1")
 """Published samples and bundles use all three (api-contract §22.1 row 23)."""
-MAX_BODY = 1 << 20
-MAX_BRACKETS = 500
-"""Deep nesting overflows the C stack where a library has lifted Python's recursion limit, and some do."""
-ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
-ALLOWED_HEADERS = "content-type, authorization, x-lx-consistency-token"
+IN_PROGRESS_SECONDS = 1
+"""When to ask again for an answer that is still being made."""
+NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def mount(
-    app: web.Application, operations: Iterable[Operation], guard: Guard, clock: Clock, *, secure: bool
-) -> None:
-    """Route every operation under each of :data:`PREFIXES`; ``secure``: clients come by https."""
-    for operation in operations:
-        serve = _serve(operation, guard, clock, secure=secure)
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What surrounds every operation.
+
+    Args:
+        origins: those that may call with credentials from a browser.
+        secure: clients come by https.
+    """
+
+    guard: Guard
+    clock: Clock
+    limits: Limits
+    clients: Clients
+    observer: Observer
+    idempotency: Idempotency
+    origins: frozenset[str]
+    secure: bool
+
+
+def application(frame: Frame, operations: Iterable[Operation]) -> web.Application:
+    """Every operation under each of :data:`PREFIXES`; what is GET is HEAD too (RFC 9110 §9.1).
+
+    Short paths first: the router tries those of one beginning in turn, and sessions are asked for most.
+    """
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_around(frame)])
+    app.on_response_prepare.append(_headers(frame))
+    sse.install(app)
+    rows = sorted(operations, key=lambda row: (row.path.count("/"), row.path))
+    for written, sharing in groupby(rows, key=lambda row: row.path):
+        path = unambiguous(written, (row.path for row in rows))
+        endpoints = [(row.method, _Endpoint(frame, row).serve) for row in sharing]
         for prefix in PREFIXES:
-            app.router.add_route(operation.method, prefix + operation.path, serve)
+            resource = app.router.add_resource(prefix + path)
+            for method, serve in endpoints:
+                resource.add_route(method, serve)
+                if method == "GET":
+                    resource.add_route("HEAD", serve)
+    return app
 
 
-def _serve(operation: Operation, guard: Guard, clock: Clock, *, secure: bool) -> _Handler:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        now = clock()
-        authorization, cookie = request.headers.get("Authorization"), request.cookies.get(COOKIE)
-        principal = await guard.principal(operation, authorization, cookie, now)
-        raw = await _json(request) if operation.body is not None else {}
-        named = [request.query.get("workspaceId")]
-        if isinstance(raw, dict):
-            named.append(raw.get("workspaceId"))
-        workspace = await guard.workspace(operation, principal, request.match_info, named)
-        body = _decode(raw, operation.body) if operation.body is not None else None
-        call = Call(principal, workspace, body, request.match_info, request.query, now)
-        return _answer(await operation.handler(call), call, secure=secure)
+def _around(frame: Frame) -> Middleware:
+    """Turns every exception into the error envelope; the only place that does."""
+    clock, observer, origins = frame.clock, frame.observer, frame.origins
 
-    return serve
+    @web.middleware
+    async def around(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        exchange = observer.begin(request)
+        status = 0
+        try:
+            try:
+                permission = cors.preflight(request, origins)
+                response = permission if permission is not None else await handler(request)
+            except web.HTTPException as error:
+                if error.status < 400:
+                    raise
+                response = refused_by_aiohttp(error, clock())
+            except Exception as error:  # noqa: BLE001 - logged and told
+                response = _failed(request, exchange, error, clock())
+            status = response.status
+            return response
+        finally:
+            observer.end(request, exchange, status)
 
-
-async def _json(request: web.Request) -> dict[str, Any] | InvalidInput:
-    """The body as a JSON object, an absent one as an empty object; or why it is none, to be told to those who
-    pass the guard."""
-    try:
-        text = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return PayloadTooLarge("body:size")
-    except (web.RequestPayloadError, ClientPayloadError, ContentEncodingError):
-        return InvalidInput("body:encoding")
-    if not text.strip():
-        return {}
-    if text.count(b"[") + text.count(b"{") > MAX_BRACKETS:
-        return InvalidInput("body:json")
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return InvalidInput("body:json")
-    return found if isinstance(found, dict) else InvalidInput("body:object")
+    return around
 
 
-def _decode(raw: dict[str, Any] | InvalidInput, kind: type[msgspec.Struct]) -> msgspec.Struct:
-    if isinstance(raw, InvalidInput):
-        raise raw
-    try:
-        return convert(raw, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"body:{field_of(str(error))}") from None
+def _failed(request: web.Request, exchange: Exchange, error: Exception, now: datetime) -> web.Response:
+    if not isinstance(error, LuxxonError):
+        log.error("request failed", route=exchange.route or pattern(request), exc_info=error)
+        error = LuxxonError()
+    elif error.status >= 500:
+        log.warning(
+            "request failed",
+            route=exchange.route or pattern(request),
+            code=error.code,
+            detail=error.detail,
+            cause=type(error.__cause__).__name__ if error.__cause__ is not None else None,
+        )
+    exchange.code = error.code
+    if request.writer.output_size > 0:  # an event stream: it breaks off, and its client resumes
+        raise ConnectionResetError("An answer has been begun already")
+    if isinstance(error, InProgress):
+        exchange.retry_after = IN_PROGRESS_SECONDS
+    response = failure(error, now)
+    if isinstance(error, RequestTimeout):
+        response.force_close()
+    return response
 
 
-def field_of(message: str) -> str:
-    """The field that a msgspec message speaks of: its path ``$.a.b``, a list's own name for its elements, or
-    the missing field's name."""
-    if "missing required field `" in message:
-        return message.split("`")[1]
-    return message.rpartition("`$.")[2].rstrip("`").partition("[")[0] if "`$." in message else "value"
+def _headers(frame: Frame) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    origins = frame.origins
+
+    async def headers(request: web.Request, response: web.StreamResponse) -> None:
+        told = response.headers
+        exchange = request.get(EXCHANGE)
+        if exchange is None:  # refused before any of our code was asked
+            told[REQUEST_ID_HEADER] = new_request_id()
+        else:
+            told[REQUEST_ID_HEADER] = exchange.request_id
+            if exchange.policy is not None and exchange.standing is not None:
+                told["RateLimit-Policy"] = exchange.policy
+                told["RateLimit"] = exchange.standing
+            if exchange.retry_after is not None:
+                told["Retry-After"] = str(exchange.retry_after)
+        origin = request.headers.get("Origin")
+        if origin is not None and origin in origins:
+            cors.permit(origin, told)
+
+    return headers
 
 
-def _answer(result: object, call: Call[object], *, secure: bool) -> web.Response:
+class _Endpoint:
+    """One operation, with everything about it that can be known before a request."""
+
+    __slots__ = ("_acts", "_frame", "_has_body", "_keyed", "_operation", "_proves", "_public")
+
+    def __init__(self, frame: Frame, operation: Operation) -> None:
+        self._frame = frame
+        self._operation = operation
+        self._public = operation.access is Access.PUBLIC
+        self._acts = operation.access in (Access.WORKSPACE, Access.WALLET_WORKSPACE)
+        self._keyed = operation.method == "POST"
+        self._has_body = operation.body is not None
+        kinds = [one if isinstance(one, type) else type(one) for one in operation.errors]
+        self._proves = self._public and any(issubclass(kind, NotAuthenticated) for kind in kinds)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        frame, operation, exchange = self._frame, self._operation, request[EXCHANGE]
+        exchange.route, exchange.path = operation.path, request.match_info
+        now = frame.clock()
+        headers, client = request.headers, self._client(request)
+        principal = await self._admitted(request, exchange, client, now)
+        text = await decoding.read(request) if self._has_body else b""
+        raw = decoding.decode(text) if self._has_body else {}
+        query = request.query if request.rel_url.raw_query_string else NO_QUERY
+        workspace, token = None, None
+        if self._acts:
+            named = [query.get("workspaceId"), raw.get("workspaceId") if isinstance(raw, dict) else None]
+            given = headers.get(CONSISTENCY_HEADER)
+            acting = await frame.guard.acting(operation, principal, request.match_info, named, given)
+            workspace, token = acting.workspace, acting.token
+            exchange.workspace = workspace
+        body, asked = decoding.body_of(raw, operation), decoding.query_of(query, operation)
+        call = Call(principal, workspace, body, asked, request.match_info, headers, now, token)
+        if self._keyed and idempotency.HEADER in headers:
+            return await self._once(request, call, raw, exchange, client)
+        try:
+            result = await operation.handler(call)
+        except NotAuthenticated:
+            self._guessed(exchange, client)
+            raise
+        if isinstance(result, EventStream):
+            return await self._streamed(request, result, exchange)
+        return _answer(result, call, secure=frame.secure)
+
+    def _client(self, request: web.Request) -> str:
+        clients, peer = self._frame.clients, request.remote or ""
+        said = request.headers.getall(clients.header, ()) if clients.trusts(peer) else ()
+        return clients.address(peer, said)
+
+    async def _admitted(
+        self, request: web.Request, exchange: Exchange, client: str, now: datetime
+    ) -> Principal | None:
+        """Who calls, if there is quota left for that."""
+        limits = self._frame.limits
+        if self._public:
+            if self._proves:
+                exchange.credential = True
+                limits.admit_proof(client, exchange.started, exchange)
+            limits.admit(limits.address, client, exchange.started, exchange)
+            return None
+        authorization, cookie = _credentials(request)
+        if authorization is not None or cookie:
+            exchange.credential = True
+            limits.admit_proof(client, exchange.started, exchange)
+        try:
+            principal = await self._frame.guard.principal(self._operation, authorization, cookie, now)
+        except NotAuthenticated:
+            self._guessed(exchange, client)
+            raise
+        exchange.principal = principal
+        if isinstance(principal, ApiKeyPrincipal):
+            limits.admit(limits.key, str(principal.key_id), exchange.started, exchange)
+        elif principal is not None:
+            limits.admit(limits.wallet, principal.wallet_address, exchange.started, exchange)
+        return principal
+
+    def _guessed(self, exchange: Exchange, client: str) -> None:
+        if exchange.credential:
+            self._frame.limits.failed(client, exchange.started)
+
+    async def _once(
+        self,
+        request: web.Request,
+        call: Call[Any, Any],
+        raw: decoding.Decoded,
+        exchange: Exchange,
+        client: str,
+    ) -> web.Response:
+        """Execute, or give the answer of who did so before."""
+        key = idempotency.checked_key(request.headers.getall(idempotency.HEADER))
+        caller = _caller(call.principal, client)
+        print_ = await self._fingerprint(request, call, raw)
+
+        async def execute(id_: UUID) -> Reply:
+            identified = replace(call, idempotent_id=id_)
+            try:
+                result = await self._operation.handler(identified)
+            except LuxxonError as error:
+                if error.status >= 500:
+                    raise
+                exchange.code = error.code
+                if isinstance(error, NotAuthenticated):
+                    self._guessed(exchange, client)
+                return _reply(failure(error, call.now))
+            return _reply(_answer(result, identified, secure=self._frame.secure))
+
+        reply, replayed = await self._frame.idempotency.once(caller, key, print_, execute)
+        response = web.Response(status=reply.status, body=reply.body, headers=CIMultiDict(reply.headers))
+        if replayed:
+            response.headers[idempotency.REPLAYED] = "true"
+        return response
+
+    async def _fingerprint(self, request: web.Request, call: Call[Any, Any], raw: decoding.Decoded) -> bytes:
+        """Of all that the answer depends on; the body as JSON, whatever its order and spaces."""
+        if self._has_body:
+            body = msgspec.json.encode(raw, order="deterministic")
+        else:
+            text = await decoding.read(request)
+            if isinstance(text, InvalidInput):
+                raise text
+            body = text.strip()
+        operation, path = self._operation, request.match_info
+        return idempotency.fingerprint(
+            operation.method,
+            operation.path,
+            *(path[name] for name in sorted(path)),
+            request.rel_url.raw_query_string,
+            str(call.workspace),
+            body,
+        )
+
+    async def _streamed(
+        self, request: web.Request, result: EventStream, exchange: Exchange
+    ) -> web.StreamResponse:
+        exchange.streamed = True
+        if request.method == "HEAD":
+            if (close := getattr(result.events, "aclose", None)) is not None:
+                await close()
+            return web.Response(headers=sse.HEADERS)
+
+        async def recheck() -> None:
+            authorization, cookie = _credentials(request)
+            guard, operation = self._frame.guard, self._operation
+            principal = await guard.principal(operation, authorization, cookie, self._frame.clock())
+            named = [request.query.get("workspaceId")]
+            await guard.acting(operation, principal, request.match_info, named, None)
+
+        return await sse.stream(request, result, None if self._public else recheck)
+
+
+def _credentials(request: web.Request) -> tuple[str | None, str | None]:
+    """The ``Authorization`` header and the session cookie."""
+    headers = request.headers
+    return headers.get("Authorization"), request.cookies.get(COOKIE) if "Cookie" in headers else None
+
+
+def _caller(principal: Principal | None, client: str) -> str:
+    """Whose Idempotency-Keys these are."""
+    if principal is None:
+        return f"address:{client}"
+    if isinstance(principal, ApiKeyPrincipal):
+        return f"key:{principal.key_id}"
+    return f"wallet:{principal.wallet_address}"
+
+
+def _answer(result: object, call: Call[object, object], *, secure: bool) -> web.Response:
     if isinstance(result, Binary):
-        return web.Response(body=result.body, headers={"Content-Type": result.content_type, **result.headers})
+        headers = {"Content-Type": result.content_type, **result.headers}
+        return web.Response(status=result.status, body=result.body, headers=headers)
     if not isinstance(result, Answer):
-        return success(result, call.now)
+        result = Answer(result)
     response = success(result.data, call.now)
-    if result.consistency_token is not None:
-        response.headers[CONSISTENCY_HEADER] = result.consistency_token
+    token = result.consistency_token or call.token
+    if token is not None:
+        response.headers[CONSISTENCY_HEADER] = token
     if (cookie := result.cookie) is not None:
         response.set_cookie(
             cookie.name,
@@ -122,69 +344,14 @@ def _answer(result: object, call: Call[object], *, secure: bool) -> web.Response
     return response
 
 
-def errors_middleware(clock: Clock) -> Middleware:
-    """Turns every exception of an operation into the error envelope; the only place that does."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except LuxxonError as error:
-            if error.status >= 500:
-                log.warning("request failed", route=_route(request), code=error.code, cause=_cause(error))
-            return failure(error, clock())
-        except web.HTTPMethodNotAllowed as error:
-            response = failure(MethodNotAllowed(), clock())
-            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-            return response
-        except web.HTTPException as error:
-            if error.status < 400:
-                raise
-            return failure(_of_aiohttp(error), clock())
-        except Exception:
-            log.exception("request failed", route=_route(request))
-            return failure(LuxxonError(), clock())
-
-    return middleware
+def _reply(response: web.Response) -> Reply:
+    """What can be sent again."""
+    if not isinstance(response.body, bytes):
+        raise TypeError("only an answer of bytes can be kept")
+    headers = [(str(name), value) for name, value in response.headers.items()]
+    headers += _cookies(response.cookies)
+    return Reply(response.status, headers, response.body)
 
 
-def _of_aiohttp(error: web.HTTPException) -> LuxxonError:
-    """What aiohttp itself refuses, in our words."""
-    if error.status == 404:
-        return NotFound()
-    return PayloadTooLarge("body:size") if error.status == 413 else InvalidInput("request:headers")
-
-
-def cors_middleware(origins: frozenset[str]) -> Middleware:
-    """Lets the listed origins call with credentials (api-contract §1.7); others get no header at all."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        origin = request.headers.get("Origin")
-        if origin is None or origin not in origins:
-            return await handler(request)
-        preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        preflight = preflight and request.match_info.http_exception is not None
-        response = web.Response(status=204) if preflight else await handler(request)
-        if "Access-Control-Allow-Origin" in response.headers:  # the media edge has rules of its own
-            return response
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Access-Control-Expose-Headers"] = CONSISTENCY_HEADER
-        response.headers.add("Vary", "Origin")
-        if preflight:
-            response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-            response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
-        return response
-
-    return middleware
-
-
-def _route(request: web.Request) -> str:
-    """The route's pattern, never the path itself: paths of the media edge are secrets."""
-    resource = request.match_info.route.resource
-    return f"{request.method} {resource.canonical if resource is not None else '?'}"
-
-
-def _cause(error: BaseException) -> str | None:
-    return type(error.__cause__).__name__ if error.__cause__ is not None else None
+def _cookies(cookies: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [("Set-Cookie", morsel.OutputString()) for morsel in cookies.values()]

@@ -7,7 +7,13 @@ from datetime import datetime
 from aiohttp import web
 
 from luxxon_core.kernel.clock import iso
-from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.kernel.errors import (
+    InvalidInput,
+    LuxxonError,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+)
 from luxxon_core.kernel.wire import encode
 
 CONSISTENCY_HEADER = "X-Lx-Consistency-Token"
@@ -33,3 +39,16 @@ def failure(error: LuxxonError, now: datetime) -> web.Response:
         body["detail"] = error.detail
     body["timestamp"] = iso(now)
     return _respond(error.status, body)
+
+
+def refused_by_aiohttp(error: web.HTTPException, now: datetime) -> web.Response:
+    """The envelope for what aiohttp itself refuses."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response = failure(MethodNotAllowed(), now)
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return response
+    if error.status == 404:
+        return failure(NotFound(), now)
+    if error.status == 413:
+        return failure(PayloadTooLarge("body:size"), now)
+    return failure(InvalidInput("request:expect" if error.status == 417 else "request:headers"), now)

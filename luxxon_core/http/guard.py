@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from luxxon_core.http.operation import Access, Operation
-from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Principal
+from luxxon_core.http.principal import ApiKeyPrincipal, Permission, Principal
 from luxxon_core.kernel.errors import (
     InsufficientScope,
     InvalidInput,
@@ -33,16 +34,36 @@ class Authenticator(Protocol):
         ...
 
 
-class Authorizer(Protocol):
-    """Knows who is a member of what."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An answer of the authorization service, and the consistency token of its revision."""
 
-    async def role(self, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
-        """The wallet's role in the workspace, None when it is no member.
+    allowed: bool
+    token: str | None = None
+
+
+class Authorizer(Protocol):
+    """Knows who may do what in which workspace."""
+
+    async def check(
+        self, wallet_address: str, workspace_id: UUID, permission: Permission, token: str | None
+    ) -> Checked:
+        """Whether the wallet has the permission, read at least as fresh as ``token`` where one is given.
+
+        A token that is stale, foreign or no token at all is as good as none.
 
         Raises:
             AuthzError: the authorization service failed; callers fail closed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The workspace that a caller acts for, and the token of the check that allowed it."""
+
+    workspace: UUID | None = None
+    token: str | None = None
 
 
 class Guard:
@@ -75,37 +96,40 @@ class Guard:
                 raise InsufficientScope(f"apiKey:scope:{operation.scopes[0]}")
         return principal
 
-    async def workspace(
+    async def acting(
         self,
         operation: Operation,
         principal: Principal | None,
         path: Mapping[str, str],
         named: Iterable[object],
-    ) -> UUID | None:
+        token: str | None,
+    ) -> Acting:
         """The workspace the caller acts for: from the path, else the first ``named``, else the caller's own.
 
-        ``named`` are the values of ``workspaceId`` in query and body, None where there is none.
+        ``named`` are the values of ``workspaceId`` in query and body, None where there is none; ``token`` is
+        the consistency token that came with the request.
 
         Raises:
             InvalidInput: ``auth:workspaceId``.
             WorkspaceMismatch: a key bound to another one than any of them.
-            NotAuthorized: a wallet that picked none, is no member, or lacks the role.
+            NotAuthorized: a wallet that picked none, or has not the permission there.
+            AuthzError: whether it has could not be found out.
         """
         if principal is None or operation.access not in (Access.WORKSPACE, Access.WALLET_WORKSPACE):
-            return None
+            return Acting()
         explicit = [_parse(path[operation.workspace_param])] if operation.workspace_param else []
         explicit += [_named(value) for value in named if value is not None]
         if isinstance(principal, ApiKeyPrincipal):
             if any(one != principal.workspace_id for one in explicit):
                 raise WorkspaceMismatch("auth:workspaceMismatch")
-            return principal.workspace_id
+            return Acting(principal.workspace_id)
         chosen = explicit[0] if explicit else principal.workspace_id
         if chosen is None:
             raise NotAuthorized("auth:noWorkspace")
-        role = await self._authorizer.role(principal.wallet_address, chosen)
-        if role is None or role < operation.role:
-            raise NotAuthorized("auth:member" if role is None else "auth:role")
-        return chosen
+        checked = await self._authorizer.check(principal.wallet_address, chosen, operation.permission, token)
+        if not checked.allowed:
+            raise NotAuthorized(f"auth:permission:{operation.permission}")
+        return Acting(chosen, checked.token)
 
 
 def _parse(text: str) -> UUID:

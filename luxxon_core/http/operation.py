@@ -5,19 +5,21 @@ A slice's ``routes.py`` returns such rows; nothing about an endpoint is stated a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 from uuid import UUID
 
 import msgspec
+from typing_extensions import TypeVar
 
-from luxxon_core.http.principal import MemberRole, Principal, Scope
-from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthorized, NotFound
+from luxxon_core.http.principal import Permission, Principal, Scope
+from luxxon_core.kernel.errors import LuxxonError, NotAuthorized, NotFound
 
 Body_co = TypeVar("Body_co", covariant=True)
+Query_co = TypeVar("Query_co", covariant=True, default=None)
 
 
 class Access(Enum):
@@ -51,6 +53,7 @@ class Binary:
     body: bytes = field(repr=False)
     content_type: str
     headers: Mapping[str, str]
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +66,39 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Body_co]):
+class ServerEvent:
+    """One event of a stream (WHATWG HTML §9.2): ``id`` is what a client resumes after, None for events that
+    cannot be resumed from; ``data`` is encoded as one line of JSON."""
+
+    name: str
+    data: object
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An answer that goes on: ``text/event-stream`` until the client leaves or ``events`` ends."""
+
+    events: AsyncIterator[ServerEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Body_co, Query_co]):
     """One guarded, decoded request."""
 
     principal: Principal | None
     workspace: UUID | None
     """The workspace the caller acts for; set when the access asks for one."""
     body: Body_co
+    query: Query_co
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    headers: Mapping[str, str]
     now: datetime
+    token: str | None = None
+    """Consistency token of the check that let the caller in."""
+    idempotent_id: UUID | None = None
+    """Of a request with an ``Idempotency-Key``: the same for each attempt at it. What gets this id is found,
+    and not made again, by the attempt after one that died half-way."""
 
     @property
     def acting(self) -> UUID:
@@ -89,40 +115,54 @@ class Call(Generic[Body_co]):
             raise missing from None
 
 
-Handler = Callable[[Call[Any]], Awaitable[object]]
-
-
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """An endpoint. Routing, guarding and decoding read the row; ``out`` and ``errors`` document it.
+class Media:
+    """What the OpenAPI document says of an answer that is no envelope.
 
-    ``path`` is aiohttp's form, relative to the base. ``workspace_param`` names the path parameter that is
-    itself the workspace; otherwise ``workspaceId`` of body or query may name one. ``scopes``: any one of
-    them lets a key in; empty means any valid key.
+    Args:
+        events: of an event stream, each event's name and the type of its data.
+        revalidates: answers 304 to a client that has it already.
+    """
+
+    content_type: str
+    description: str
+    events: Mapping[str, Any] = field(default_factory=dict)
+    revalidates: bool = False
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An endpoint: routing, guarding, decoding and the OpenAPI document read this row.
+
+    Args:
+        path: aiohttp's form, relative to the base.
+        body, query: what the request's JSON object and query string must fit; a field that does not is
+            refused as ``<subject>:<field>``. ``workspaceId`` of either names the workspace acted for, unless
+            ``workspace_param`` says which path parameter does.
+        out: what ``data`` of the answer is; :class:`Binary` or :class:`EventStream` where it is no envelope,
+            annotated with a :class:`Media` that says more.
+        scopes: any one of them lets a key in; empty means any valid key.
+        permission: what a wallet must have in the workspace.
+        headers: what the handler itself needs of the request's headers.
+        errors: what the handler itself raises, an instance where its detail is known beforehand; those of the
+            guard follow from ``access``.
     """
 
     method: str
     path: str
     handler: Handler
     access: Access
-    out: object
+    out: Any
+    tag: str
+    summary: str
     body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    subject: str = "body"
     scopes: tuple[Scope, ...] = ()
-    role: MemberRole = MemberRole.VIEWER
+    permission: Permission = Permission.VIEW
     workspace_param: str | None = None
-    errors: tuple[type[LuxxonError], ...] = ()
-
-
-def number(query: Mapping[str, str], name: str, domain: str) -> float:
-    """A required numeric query parameter.
-
-    Raises:
-        InvalidInput: missing, not a number, or not finite; the detail is ``<domain>:<name>``.
-    """
-    try:
-        value = float(query[name])
-    except (KeyError, ValueError):
-        raise InvalidInput(f"{domain}:{name}") from None
-    if not value - value == 0:
-        raise InvalidInput(f"{domain}:{name}")
-    return value
+    headers: tuple[str, ...] = ()
+    errors: tuple[type[LuxxonError] | LuxxonError, ...] = ()

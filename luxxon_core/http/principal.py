@@ -28,6 +28,15 @@ class MemberRole(IntEnum):
     OWNER = 3
 
 
+class Permission(StrEnum):
+    """What a wallet may do in a workspace: the permissions of ``contracts/schema.zed``."""
+
+    VIEW = "view"
+    OPERATE = "operate"
+    MANAGE_KEYS = "manage_keys"
+    MANAGE_MEMBERS = "manage_members"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKeyPrincipal:
     key_id: UUID

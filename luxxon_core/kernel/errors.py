@@ -62,6 +62,10 @@ class PayloadTooLarge(InvalidInput):
     status, default_message = 413, "Request body too large"
 
 
+class RequestTimeout(InvalidInput):
+    status, default_message = 408, "Request body did not arrive in time"
+
+
 class InsufficientCredit(InvalidInput):
     code, default_message = "INSUFFICIENT_CREDIT", "Pool balance is below rate × maximum duration"
 
@@ -106,8 +110,16 @@ class FrameNotAvailable(NotFound):
     code, default_message = "FRAME_NOT_AVAILABLE", "No video frame available yet"
 
 
+class RateLimited(LuxxonError):
+    code, status, default_message = "RATE_LIMITED", 429, "Too many requests; see Retry-After"
+
+
 class Unavailable(LuxxonError):
     code, status, default_message = "UNAVAILABLE", 503, "No idle operator right now"
+
+
+class NotReady(Unavailable):
+    default_message = "Not ready to serve"
 
 
 class NoCoverage(Unavailable):

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar, overload
 
 import msgspec
+from msgspec import Meta
 
 from luxxon_core.kernel.clock import iso
 
 T = TypeVar("T")
+
+Latitude = Annotated[float, Meta(ge=-90, le=90, description="degrees north, WGS84")]
+Longitude = Annotated[float, Meta(ge=-180, le=180, description="degrees east, WGS84")]
+
+# Forms of text that the documents name; what is asked of a request is checked where it is used.
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Digits = Annotated[str, Meta(extra_json_schema={"pattern": "^(0|[1-9][0-9]*)$"})]
+MicroUsdc = Annotated[str, Meta(extra_json_schema={"pattern": "^(0|[1-9][0-9]*)$"}, description="µUSDC")]
+Address = Annotated[str, Meta(extra_json_schema={"pattern": "^0[xX][0-9a-fA-F]{40}$"})]
+"""Checksummed (EIP-55) in answers; a request may write it in any letter case."""
+TxHash = Annotated[str, Meta(extra_json_schema={"pattern": "^0x[0-9a-fA-F]{64}$"})]
+Printable = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "maxLength": 80,
+            "pattern": r"^ *[\p{L}\p{M}\p{N}\p{P}\p{S}][\p{L}\p{M}\p{N}\p{P}\p{S} ]*$",
+        },
+        description="1 to 80 printable characters beside spaces at the ends",
+    ),
+]
+
+
+def one_of(kind: type[StrEnum], *names: str) -> Meta:
+    """What the documents say of a text that is one of an enumeration's values, or of ``names`` of them."""
+    return Meta(extra_json_schema={"enum": [one.value for one in kind if not names or one.name in names]})
 
 
 class Timestamp(datetime):
@@ -43,13 +71,13 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=_encode_hook)
 
 
-def convert(value: object, kind: type[T]) -> T:
-    """A decoded JSON value as ``kind``.
+def convert(value: object, kind: type[T], *, strict: bool = True) -> T:
+    """A decoded JSON value as ``kind``; without ``strict``, text that reads as a number is one.
 
     Raises:
         msgspec.ValidationError: it does not fit; the message names the path.
     """
-    return msgspec.convert(value, kind, dec_hook=_decode_hook)
+    return msgspec.convert(value, kind, strict=strict, dec_hook=_decode_hook)
 
 
 def to_builtins(value: object) -> Any:

@@ -1,0 +1,65 @@
+"""What the parts of a running server tell of themselves: figures for ``/metrics``, checks for ``/ready``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from luxxon_core.adapters.postgres import figures as postgres
+from luxxon_core.http.metrics import Figure, Source
+from luxxon_core.http.principal import Permission
+from luxxon_core.http.system import Check
+from luxxon_core.kernel.clock import Clock
+from luxxon_core.kernel.errors import VideoError
+from luxxon_core.workers import Workers
+
+if TYPE_CHECKING:
+    from luxxon_core.bootstrap import Parts
+    from luxxon_core.http.guard import Authorizer
+
+OUTCOMES = {"luxxon_dispatches": ("POST", "/sessions/{session_id}/dispatch")}
+NOBODY, NOWHERE = "0x" + "0" * 40, UUID(int=0)
+LEVELS = frozenset({"live_inputs", "publishers", "viewers"})
+"""Figures of the edge that go up and down; the others only grow."""
+
+
+def sources(parts: Parts, clock: Clock, workers: Workers) -> Sequence[Source]:
+    async def edge() -> Sequence[Figure]:
+        stats = parts.edge.stats()
+        return [
+            Figure(
+                f"luxxon_edge_{one.name}",
+                f"Media edge: {one.name.replace('_', ' ')}",
+                [({}, float(getattr(stats, one.name)))],
+                "gauge" if one.name in LEVELS else "counter",
+            )
+            for one in fields(stats)
+        ]
+
+    async def marketplace() -> Sequence[Figure]:
+        return await postgres.figures(parts.database, clock)
+
+    async def pool() -> Sequence[Figure]:
+        return postgres.pool(parts.database)
+
+    async def loops() -> Sequence[Figure]:
+        failures = [({"worker": name}, float(count)) for name, count in workers.failures.items()]
+        return [Figure("luxxon_worker_failures", "Failures of loops, each tried again", failures, "counter")]
+
+    return edge, marketplace, pool, loops
+
+
+def checks(parts: Parts, authorizer: Authorizer) -> Mapping[str, Check]:
+    async def database() -> None:
+        await postgres.ping(parts.database)
+
+    async def authorization() -> None:
+        await authorizer.check(NOBODY, NOWHERE, Permission.VIEW, None)
+
+    async def edge() -> None:
+        if not parts.edge.running:
+            raise VideoError("video:edge:stopped")
+
+    return {"database": database, "chain": parts.rpc.head, "authorization": authorization, "edge": edge}
