@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-CONTRACTS = ("LuxxonSettlement", "TestUSDC")
+CONTRACTS = {
+    "LuxxonSettlement": "src/LuxxonSettlement.sol",
+    "SignatureValidator": "src/SignatureValidator.sol",
+    "SmartWallet": "src/test/SmartWallet.sol",
+    "SmartWalletFactory": "src/test/SmartWallet.sol",
+    "TestUSDC": "src/TestUSDC.sol",
+}
+"""The artifacts, each with the file that declares it."""
+
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
     "optimizer": {"enabled": True, "runs": 10_000},
@@ -47,9 +55,7 @@ def run(*arguments: str, stdin: str | None = None) -> str:
 def build() -> dict[str, str]:
     """The text of every artifact by contract name."""
     version = run("--version").rsplit("Version: ", 1)[1].split("+")[0].strip()
-    sources = {
-        f"src/{name}.sol": {"content": (HERE / "src" / f"{name}.sol").read_text()} for name in CONTRACTS
-    }
+    sources = {path: {"content": (HERE / path).read_text()} for path in sorted(set(CONTRACTS.values()))}
     outputs = {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}}
     request = {
         "language": "Solidity",
@@ -60,7 +66,8 @@ def build() -> dict[str, str]:
     messages = [entry["formattedMessage"] for entry in answer.get("errors", ()) if counts(entry)]
     if messages:
         raise BuildError("\n".join(messages))
-    return {name: artifact(name, version, answer["contracts"][f"src/{name}.sol"][name]) for name in CONTRACTS}
+    contracts = answer["contracts"]
+    return {name: artifact(name, version, contracts[path][name]) for name, path in CONTRACTS.items()}
 
 
 def counts(entry: dict[str, Any]) -> bool:

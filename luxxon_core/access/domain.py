@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,10 +16,14 @@ from uuid import UUID
 
 from luxxon_core.http.principal import MemberRole, Scope, WalletPrincipal
 from luxxon_core.kernel.clock import iso
-from luxxon_core.kernel.errors import InvalidInput, InvalidToken, NotAuthenticated
+from luxxon_core.kernel.errors import Conflict, InvalidInput, InvalidToken, NotAuthenticated
 
 CHALLENGE_TTL = timedelta(minutes=5)
 COOKIE_TTL = timedelta(hours=12)
+COOKIE_SKEW = timedelta(minutes=1)
+"""How far the clock of the server that sealed a cookie may be ahead of ours."""
+COOKIE_LENGTH = 1024
+"""Characters; ours have about 300."""
 GRACE = timedelta(seconds=60)
 """How long a revoked key keeps working, so that clients can change over."""
 LAST_USED_EVERY = timedelta(minutes=1)
@@ -45,10 +50,10 @@ class SignInDomain:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    nonce: str
+    nonce: str = field(repr=False)
     wallet_address: str
     purpose: Purpose
-    message: str
+    message: str = field(repr=False)
     expires_at: datetime
 
 
@@ -91,6 +96,23 @@ class ApiKey:
 
     def works_at(self, now: datetime) -> bool:
         return self.grace_period_end is None or now < self.grace_period_end
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    wallet_address: str
+    role: MemberRole
+    created_at: datetime
+
+
+def spare_last_owner(owners: list[str], wallet_address: str, role: MemberRole | None) -> None:
+    """Refuse to make the only one of ``owners`` something else, or nothing (``role`` None).
+
+    Raises:
+        Conflict: ``member:lastOwner``.
+    """
+    if owners == [wallet_address] and role is not MemberRole.OWNER:
+        raise Conflict("member:lastOwner")
 
 
 def key_plaintext(environment: str, workspace_id: UUID, secret: bytes) -> str:
@@ -145,24 +167,33 @@ def seal(principal: WalletPrincipal, now: datetime, secret: bytes) -> str:
     return f"{body}.{_b64(hmac.digest(secret, body.encode(), 'sha256'))}"
 
 
-def unseal(value: str, now: datetime, secret: bytes) -> WalletPrincipal:
-    """The principal of a sealed cookie.
+def unseal(value: str, now: datetime, secrets: Sequence[bytes]) -> WalletPrincipal:
+    """The principal of a cookie sealed with any of the secrets.
 
     Raises:
-        NotAuthenticated: forged, malformed or expired.
+        NotAuthenticated: forged, malformed, expired, or sealed more than a minute from now.
     """
-    if not value.isascii():  # not even text, it could not be hashed
+    if len(value) > COOKIE_LENGTH or not value.isascii():
         raise NotAuthenticated
     body, _, signature = value.partition(".")
-    expected = _b64(hmac.digest(secret, body.encode(), "sha256"))
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
+    seals = (_b64(hmac.digest(secret, body.encode(), "sha256")) for secret in secrets)
+    if not any(hmac.compare_digest(signature.encode(), one.encode()) for one in seals):
         raise NotAuthenticated
-    payload: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    if payload["exp"] <= now.timestamp():
+    try:
+        return _opened(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))), now.timestamp())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise NotAuthenticated from None  # sealed by us, but by another version of us
+
+
+def _opened(payload: dict[str, Any], now: float) -> WalletPrincipal:
+    wallet, workspace_id, role = payload["walletAddress"], payload["workspaceId"], payload["role"]
+    issued, expires = payload["iat"], payload["exp"]
+    if not (isinstance(wallet, str) and isinstance(issued, int) and isinstance(expires, int)):
         raise NotAuthenticated
-    workspace_id, role = payload["workspaceId"], payload["role"]
+    if expires <= now or issued > now + COOKIE_SKEW.total_seconds():
+        raise NotAuthenticated
     return WalletPrincipal(
-        payload["walletAddress"],
-        UUID(workspace_id) if workspace_id else None,
-        MemberRole[role] if role else None,
+        wallet,
+        UUID(workspace_id) if workspace_id is not None else None,
+        MemberRole[role] if role is not None else None,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from luxxon_core.access.domain import ApiKey, Challenge, Purpose
+from luxxon_core.access.domain import ApiKey, Challenge, Member, Purpose
 from luxxon_core.http.principal import MemberRole
 from luxxon_core.kernel.uow import Tx
 
@@ -20,6 +21,15 @@ class Membership:
     role: MemberRole
 
 
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a wallet, in any letter case, is in a workspace; a ``role`` of None: nothing."""
+
+    workspace_id: UUID
+    wallet_address: str
+    role: MemberRole | None
+
+
 class Challenges(Protocol):
     """Issued challenges, each good once."""
 
@@ -29,6 +39,10 @@ class Challenges(Protocol):
         self, tx: Tx, nonce: str, wallet_address: str, purpose: Purpose, now: datetime
     ) -> Challenge | None:
         """Mark the challenge used and return it; None when unknown, used, expired or of another purpose."""
+        ...
+
+    async def restore(self, tx: Tx, nonce: str) -> None:
+        """Undo :meth:`use`, when whether the signature is good could not be found out."""
         ...
 
     async def purge(self, tx: Tx, before: datetime) -> int: ...
@@ -57,12 +71,68 @@ class Members(Protocol):
         self, tx: Tx, workspace_id: UUID, wallet_address: str, role: MemberRole, now: datetime
     ) -> None: ...
 
+    async def put(
+        self, tx: Tx, workspace_id: UUID, wallet_address: str, role: MemberRole, now: datetime
+    ) -> Member:
+        """Add the member, or change the role of one that exists."""
+        ...
+
+    async def remove(self, tx: Tx, workspace_id: UUID, wallet_address: str) -> Member | None:
+        """What the member was; None when it was none."""
+        ...
+
+    async def owners(self, tx: Tx, workspace_id: UUID) -> list[str]:
+        """The owners' wallets; nobody else who asks so can change members until the transaction ends."""
+        ...
+
+    async def of_workspace(self, tx: Tx, workspace_id: UUID) -> list[Member]:
+        """Oldest first."""
+        ...
+
     async def role(self, tx: Tx, wallet_address: str, workspace_id: UUID) -> MemberRole | None: ...
 
     async def of_wallet(self, tx: Tx, wallet_address: str) -> list[Membership]: ...
 
     async def workspace_name(self, tx: Tx, workspace_id: UUID) -> tuple[str, str] | None:
         """Slug and name of the workspace."""
+        ...
+
+
+class Mirror(Protocol):
+    """Keeps the authorization service in step with the member table, which is what it is made from."""
+
+    async def changed(self, tx: Tx, workspace_id: UUID, wallet_address: str, now: datetime) -> None:
+        """Note, in the transaction that changes the member, that the service is to hear of it."""
+        ...
+
+    async def flush(self, workspace_id: UUID) -> str | None:
+        """Tell the service what was noted of the workspace and committed.
+
+        Returns a consistency token that covers it; None when the service could not be told now: it will be.
+        """
+        ...
+
+
+class Relationships(Protocol):
+    """The relations that the authorization service holds. All raise :class:`AuthzError` when it fails."""
+
+    async def prepare(self) -> None:
+        """See to it that the service knows the schema."""
+        ...
+
+    async def write(self, relations: Sequence[Relation]) -> str:
+        """Make these true, each wallet being one thing in a workspace; returns a consistency token.
+
+        Without any it is a token of the newest state.
+        """
+        ...
+
+    async def page(self, cursor: str | None) -> tuple[list[Relation], str | None]:
+        """Some relations held, wallets in lower case, and the cursor to go on with, None at the end."""
+        ...
+
+    async def lacking(self, relations: Sequence[Relation]) -> list[Relation]:
+        """Those of the given ones, roles all, that the service does not hold."""
         ...
 
 

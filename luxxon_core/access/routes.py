@@ -13,6 +13,10 @@ from luxxon_core.access.schemas import (
     ChallengeResponse,
     Login,
     LoginRequest,
+    Member,
+    MemberChanged,
+    MemberRemoved,
+    MemberRequest,
     MintRequest,
     Ok,
     Selected,
@@ -21,12 +25,15 @@ from luxxon_core.access.schemas import (
     WorkspaceMembership,
     WorkspaceName,
 )
-from luxxon_core.access.usecases import Access
+from luxxon_core.access.usecases import Access, Memberships
 from luxxon_core.http import operation as http
 from luxxon_core.http.guard import COOKIE
 from luxxon_core.http.operation import Answer, Call, Cookie, Operation
-from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, WalletPrincipal
+from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Permission, WalletPrincipal
 from luxxon_core.kernel.errors import (
+    AuthzError,
+    Conflict,
+    ExternalError,
     InvalidInput,
     NotAuthenticated,
     NotAuthorized,
@@ -44,12 +51,21 @@ def wallet(call: Call[object]) -> WalletPrincipal:
     return call.principal
 
 
-def challenge_operation(access: Access, path: str, purpose: Purpose) -> Operation:
+def challenge_operation(access: Access, path: str, purpose: Purpose, *, tag: str, summary: str) -> Operation:
     async def issue(call: Call[ChallengeRequest]) -> ChallengeResponse:
         return ChallengeResponse.of(await access.challenge(call.body.wallet_address, purpose, call.now))
 
     return Operation(
-        "POST", path, issue, http.Access.PUBLIC, ChallengeResponse, ChallengeRequest, errors=(InvalidInput,)
+        method="POST",
+        path=path,
+        handler=issue,
+        access=http.Access.PUBLIC,
+        out=ChallengeResponse,
+        tag=tag,
+        summary=summary,
+        body=ChallengeRequest,
+        subject="auth",
+        errors=(InvalidInput,),
     )
 
 
@@ -65,9 +81,10 @@ def operations(access: Access) -> list[Operation]:
         try:
             workspace_id = UUID(call.body.workspace_id)
         except ValueError:
-            raise InvalidInput("body:workspaceId") from None
-        role, value = await access.select(wallet(call), workspace_id, call.now)
-        return Answer(Selected(wallet(call).wallet_address, str(workspace_id), role.name), _cookie(value))
+            raise InvalidInput("auth:workspaceId") from None
+        role, value, token = await access.select(wallet(call), workspace_id, call.now)
+        selected = Selected(wallet(call).wallet_address, str(workspace_id), role.name)
+        return Answer(selected, _cookie(value), token)
 
     async def logout(_: Call[None]) -> Answer:
         return Answer(Ok(), _cookie(""))
@@ -107,40 +124,157 @@ def operations(access: Access) -> list[Operation]:
     keys = "/workspaces/{workspace_id}/api-keys"
     public, workspace = http.Access.PUBLIC, http.Access.WALLET_WORKSPACE
     return [
-        challenge_operation(access, "/auth/wallet/challenge", Purpose.LOGIN),
-        Operation(
-            "POST", "/auth/wallet/login", login, public, Login, LoginRequest, errors=(NotAuthenticated,)
+        challenge_operation(
+            access,
+            "/auth/wallet/challenge",
+            Purpose.LOGIN,
+            tag="Authentication",
+            summary="Ask for a challenge to sign in with",
         ),
         Operation(
-            "POST",
-            "/auth/workspace/select",
-            select,
-            http.Access.WALLET,
-            Selected,
-            SelectRequest,
-            errors=(NotAuthorized, WorkspaceNotFound),
+            method="POST",
+            path="/auth/wallet/login",
+            handler=login,
+            access=public,
+            out=Login,
+            tag="Authentication",
+            summary="Sign in with a signed challenge",
+            body=LoginRequest,
+            subject="auth",
+            errors=(
+                NotAuthenticated("auth:nonce"),
+                NotAuthenticated("auth:signature"),
+                ExternalError,
+            ),
         ),
-        Operation("POST", "/auth/logout", logout, public, Ok),
-        Operation("GET", "/me", me, http.Access.IDENTIFIED, WalletMe | ApiKeyMe),
-        Operation("GET", keys, list_keys, workspace, list[ApiKey], workspace_param="workspace_id"),
         Operation(
-            "POST",
-            keys,
-            mint,
-            workspace,
-            ApiKeyCreated,
-            MintRequest,
-            role=MemberRole.ADMIN,
+            method="POST",
+            path="/auth/workspace/select",
+            handler=select,
+            access=http.Access.WALLET,
+            out=Selected,
+            tag="Authentication",
+            summary="Pick the workspace to act for",
+            body=SelectRequest,
+            subject="auth",
+            errors=(
+                NotAuthorized("auth:member"),
+                WorkspaceNotFound,
+                AuthzError,
+            ),
+        ),
+        Operation(
+            method="POST",
+            path="/auth/logout",
+            handler=logout,
+            access=public,
+            out=Ok,
+            tag="Authentication",
+            summary="Clear the session cookie",
+        ),
+        Operation(
+            method="GET",
+            path="/me",
+            handler=me,
+            access=http.Access.IDENTIFIED,
+            out=WalletMe | ApiKeyMe,
+            tag="Me",
+            summary="Who is calling",
+        ),
+        Operation(
+            method="GET",
+            path=keys,
+            handler=list_keys,
+            access=workspace,
+            out=list[ApiKey],
+            tag="API keys",
+            summary="List the API keys of a workspace",
             workspace_param="workspace_id",
         ),
         Operation(
-            "POST",
-            keys + "/{key_id}/revoke",
-            revoke,
-            workspace,
-            ApiKey,
-            role=MemberRole.ADMIN,
+            method="POST",
+            path=keys,
+            handler=mint,
+            access=workspace,
+            out=ApiKeyCreated,
+            tag="API keys",
+            summary="Mint an API key",
+            body=MintRequest,
+            subject="apiKey",
+            permission=Permission.MANAGE_KEYS,
             workspace_param="workspace_id",
-            errors=(NotFound,),
+        ),
+        Operation(
+            method="POST",
+            path=keys + "/{key_id}/revoke",
+            handler=revoke,
+            access=workspace,
+            out=ApiKey,
+            tag="API keys",
+            summary="Revoke an API key",
+            permission=Permission.MANAGE_KEYS,
+            workspace_param="workspace_id",
+            errors=(NotFound("apiKey:id"),),
+        ),
+    ]
+
+
+def member_operations(memberships: Memberships) -> list[Operation]:
+    async def list_members(call: Call[None]) -> list[Member]:
+        return [Member.of(member) for member in await memberships.of_workspace(call.acting)]
+
+    async def put(call: Call[MemberRequest]) -> Answer:
+        body = call.body
+        member, token = await memberships.put(
+            call.acting, wallet(call).wallet_address, body.wallet_address, MemberRole[body.role], call.now
+        )
+        return Answer(MemberChanged.told(member, token), consistency_token=token)
+
+    async def remove(call: Call[None]) -> Answer:
+        member, token = await memberships.remove(
+            call.acting, wallet(call).wallet_address, call.path["wallet_address"], call.now
+        )
+        return Answer(MemberRemoved(True, member.wallet_address, token), consistency_token=token)
+
+    members = "/workspaces/{workspace_id}/members"
+    return [
+        Operation(
+            method="GET",
+            path=members,
+            handler=list_members,
+            access=http.Access.WALLET_WORKSPACE,
+            out=list[Member],
+            tag="Workspaces",
+            summary="List the members of a workspace",
+            workspace_param="workspace_id",
+        ),
+        Operation(
+            method="POST",
+            path=members,
+            handler=put,
+            access=http.Access.WALLET_WORKSPACE,
+            out=MemberChanged,
+            tag="Workspaces",
+            summary="Add a member, or change the role of one",
+            body=MemberRequest,
+            subject="member",
+            permission=Permission.MANAGE_MEMBERS,
+            workspace_param="workspace_id",
+            errors=(Conflict("member:lastOwner"),),
+        ),
+        Operation(
+            method="DELETE",
+            path=members + "/{wallet_address}",
+            handler=remove,
+            access=http.Access.WALLET_WORKSPACE,
+            out=MemberRemoved,
+            tag="Workspaces",
+            summary="Remove a member",
+            permission=Permission.MANAGE_MEMBERS,
+            workspace_param="workspace_id",
+            errors=(
+                NotFound("member:wallet"),
+                Conflict("member:lastOwner"),
+            ),
         ),
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from luxxon_core.access.domain import (
@@ -13,6 +14,7 @@ from luxxon_core.access.domain import (
     PREFIX_LENGTH,
     ApiKey,
     Challenge,
+    Member,
     Purpose,
     SignInDomain,
     check_mint,
@@ -20,12 +22,16 @@ from luxxon_core.access.domain import (
     key_plaintext,
     new_challenge,
     seal,
+    spare_last_owner,
     unseal,
 )
-from luxxon_core.access.ports import ApiKeys, Challenges, Members, Membership, Secrets, Wallets
-from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, WalletPrincipal
+from luxxon_core.access.ports import ApiKeys, Challenges, Members, Membership, Mirror, Secrets, Wallets
+from luxxon_core.http.guard import Authorizer
+from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Permission, WalletPrincipal
 from luxxon_core.kernel.errors import (
+    ExternalError,
     InvalidApiKey,
+    InvalidInput,
     NotAuthenticated,
     NotAuthorized,
     NotFound,
@@ -35,21 +41,60 @@ from luxxon_core.kernel.errors import (
 from luxxon_core.kernel.ids import NewId
 from luxxon_core.kernel.uow import Tx, UnitOfWork
 
+KNOWN_FOR = timedelta(seconds=5)
+MOST_KNOWN = 10_000
+
+
+class KnownKeys:
+    """API keys as last read, so that a busy one costs no query a request.
+
+    What is known stays :data:`KNOWN_FOR`, which is far below the grace of a revoked key: one that another
+    process revokes is read again, with the end of its grace, long before that end.
+    """
+
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._most = most
+        self._keys: OrderedDict[bytes, tuple[ApiKey, datetime]] = OrderedDict()
+
+    def get(self, digest: bytes, now: datetime) -> ApiKey | None:
+        found = self._keys.get(digest)
+        if found is None or not found[1] <= now < found[1] + KNOWN_FOR:
+            return None
+        self._keys.move_to_end(digest)
+        return found[0]
+
+    def put(self, key: ApiKey, read_at: datetime) -> None:
+        self._keys[key.hash] = key, read_at
+        self._keys.move_to_end(key.hash)
+        while len(self._keys) > self._most:
+            self._keys.popitem(last=False)
+
+    def used(self, digest: bytes, now: datetime) -> None:
+        """Note a use where the key is known; what was read of it grows no younger."""
+        if (found := self._keys.get(digest)) is not None:
+            self._keys[digest] = replace(found[0], last_used_at=now), found[1]
+
+    def forget(self, digest: bytes) -> None:
+        self._keys.pop(digest, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Sign-in, keys and roles; implements the guard's ``Authenticator`` and ``Authorizer``."""
+    """Sign-in and keys; implements the guard's ``Authenticator``."""
 
     uow: UnitOfWork
     challenges: Challenges
     keys: ApiKeys
     members: Members
+    authorizer: Authorizer
     wallets: Wallets
     secrets: Secrets
     new_id: NewId
     sign_in: SignInDomain
     environment: str
-    cookie_secret: bytes = field(repr=False)
+    cookie_secrets: Sequence[bytes] = field(repr=False)
+    """The first seals; all open, so that a new one may be put before it until the old cookies are over."""
+    known_keys: KnownKeys = field(default_factory=KnownKeys, repr=False)
 
     async def challenge(self, wallet_address: str, purpose: Purpose, now: datetime) -> Challenge:
         """Issue a single-use challenge for the wallet to sign."""
@@ -69,6 +114,7 @@ class Access:
 
         Raises:
             NotAuthenticated: ``auth:nonce`` or ``auth:signature``.
+            ExternalError: the chain had to be asked about a smart wallet and failed; the nonce stays good.
         """
         wallet = self.wallets.checksum(wallet_address)
         if not NONCE.fullmatch(nonce):
@@ -77,7 +123,13 @@ class Access:
             challenge = await self.challenges.use(tx, nonce, wallet, purpose, now)
         if challenge is None:
             raise NotAuthenticated("auth:nonce")
-        if not await self.wallets.verify(wallet, challenge.message, signature):
+        try:
+            genuine = await self.wallets.verify(wallet, challenge.message, signature)
+        except ExternalError:  # nothing was decided, so the same request may come again
+            async with self.uow.begin() as tx:
+                await self.challenges.restore(tx, nonce)
+            raise
+        if not genuine:
             raise NotAuthenticated("auth:signature")
         return wallet
 
@@ -88,23 +140,27 @@ class Access:
         wallet = await self.prove(wallet_address, nonce, signature, Purpose.LOGIN, now)
         async with self.uow.read() as tx:
             memberships = await self.members.of_wallet(tx, wallet)
-        return wallet, memberships, seal(WalletPrincipal(wallet, None, None), now, self.cookie_secret)
+        return wallet, memberships, seal(WalletPrincipal(wallet, None, None), now, self.cookie_secrets[0])
 
     async def select(
         self, principal: WalletPrincipal, workspace_id: UUID, now: datetime
-    ) -> tuple[MemberRole, str]:
-        """Pick a workspace; membership is checked afresh. Returns the role and the new cookie value.
+    ) -> tuple[MemberRole, str, str | None]:
+        """Pick a workspace; membership is checked afresh, whatever token a client still has.
+
+        Returns the role, the new cookie value and the consistency token of the check.
 
         Raises:
-            WorkspaceNotFound, NotAuthorized.
+            WorkspaceNotFound, NotAuthorized, AuthzError.
         """
-        role = await self.role(principal.wallet_address, workspace_id)
+        wallet = principal.wallet_address
+        checked = await self.authorizer.check(wallet, workspace_id, Permission.VIEW, None)
+        role = await self.role(wallet, workspace_id)
         if role is None and await self.workspace_name(workspace_id) is None:
             raise WorkspaceNotFound
-        if role is None:
+        if role is None or not checked.allowed:
             raise NotAuthorized("auth:member")
-        picked = WalletPrincipal(principal.wallet_address, workspace_id, role)
-        return role, seal(picked, now, self.cookie_secret)
+        picked = WalletPrincipal(wallet, workspace_id, role)
+        return role, seal(picked, now, self.cookie_secrets[0]), checked.token
 
     async def memberships(self, wallet_address: str) -> list[Membership]:
         async with self.uow.read() as tx:
@@ -152,34 +208,111 @@ class Access:
             key = await self.keys.revoke(tx, workspace_id, key_id, now)
         if key is None:
             raise NotFound("apiKey:id")
+        self.known_keys.forget(key.hash)
         return key
 
     async def by_bearer(self, token: str, now: datetime) -> ApiKeyPrincipal:
-        """The principal of a key; implements :class:`~luxxon_core.http.guard.Authenticator`."""
+        """The principal of a key; implements :class:`~luxxon_core.http.guard.Authenticator`.
+
+        Raises:
+            InvalidToken, InvalidApiKey, RevokedApiKey.
+        """
         digest = key_hash(token)
-        async with self.uow.read() as tx:
-            key = await self.keys.by_hash(tx, digest)
+        key = self.known_keys.get(digest, now)
+        if key is None:
+            async with self.uow.read() as tx:
+                key = await self.keys.by_hash(tx, digest)
             if key is None:
                 raise InvalidApiKey
-            if not key.works_at(now):
-                raise RevokedApiKey
+            self.known_keys.put(key, now)
+        if not key.works_at(now):
+            raise RevokedApiKey
         if key.last_used_at is None or now - key.last_used_at >= LAST_USED_EVERY:
+            self.known_keys.used(digest, now)  # before the write, so that requests meanwhile do not repeat it
             async with self.uow.begin() as tx:
                 await self.keys.touch(tx, key.id, now)
         return ApiKeyPrincipal(key.id, key.workspace_id, frozenset(key.scopes), key.environment)
 
     def by_cookie(self, value: str, now: datetime) -> WalletPrincipal:
-        return unseal(value, now, self.cookie_secret)
+        """The principal of a cookie, whichever secret in use sealed it.
+
+        Raises:
+            NotAuthenticated: forged or expired.
+        """
+        return unseal(value, now, self.cookie_secrets)
 
     async def role(self, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
-        """Implements :class:`~luxxon_core.http.guard.Authorizer` over the member table."""
+        """The role to show; what it allows is the authorizer's to say."""
         async with self.uow.read() as tx:
             return await self.members.role(tx, wallet_address, workspace_id)
-
-    async def add_owner(self, tx: Tx, workspace_id: UUID, wallet_address: str, now: datetime) -> None:
-        await self.members.add(tx, workspace_id, wallet_address, MemberRole.OWNER, now)
 
     async def purge(self, now: datetime) -> int:
         """Delete challenges that have expired."""
         async with self.uow.begin() as tx:
             return await self.challenges.purge(tx, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Memberships:
+    """Who belongs to a workspace, and as what; the authorization service hears of every change."""
+
+    uow: UnitOfWork
+    members: Members
+    wallets: Wallets
+    mirror: Mirror
+
+    async def of_workspace(self, workspace_id: UUID) -> list[Member]:
+        """The members, oldest first."""
+        async with self.uow.read() as tx:
+            return await self.members.of_workspace(tx, workspace_id)
+
+    async def put(
+        self, workspace_id: UUID, by_wallet: str, wallet_address: str, role: MemberRole, now: datetime
+    ) -> tuple[Member, str | None]:
+        """Make the wallet a member with this role, whatever it was before.
+
+        Returns the member and a consistency token; None while the authorization service cannot be told.
+
+        Raises:
+            InvalidInput; Conflict ``member:lastOwner``; NotAuthorized: ``by_wallet`` is an owner no more.
+        """
+        wallet = self.wallets.checksum(wallet_address)
+        async with self.uow.begin() as tx:
+            await self._change(tx, workspace_id, by_wallet, wallet, role)
+            member = await self.members.put(tx, workspace_id, wallet, role, now)
+            await self.mirror.changed(tx, workspace_id, wallet, now)
+        return member, await self.mirror.flush(workspace_id)
+
+    async def remove(
+        self, workspace_id: UUID, by_wallet: str, wallet_address: str, now: datetime
+    ) -> tuple[Member, str | None]:
+        """End a membership; returns what it was, and a token as :meth:`put` does.
+
+        Raises:
+            NotFound ``member:wallet``; Conflict ``member:lastOwner``; NotAuthorized as :meth:`put`.
+        """
+        try:
+            wallet = self.wallets.checksum(wallet_address)
+        except InvalidInput:
+            raise NotFound("member:wallet") from None
+        async with self.uow.begin() as tx:
+            await self._change(tx, workspace_id, by_wallet, wallet, None)
+            member = await self.members.remove(tx, workspace_id, wallet)
+            if member is None:
+                raise NotFound("member:wallet")
+            await self.mirror.changed(tx, workspace_id, wallet, now)
+        return member, await self.mirror.flush(workspace_id)
+
+    async def add_owner(self, tx: Tx, workspace_id: UUID, wallet_address: str, now: datetime) -> None:
+        """The first member of a new workspace; to be followed by ``mirror.flush`` after the commit."""
+        await self.members.add(tx, workspace_id, wallet_address, MemberRole.OWNER, now)
+        await self.mirror.changed(tx, workspace_id, wallet_address, now)
+
+    async def _change(
+        self, tx: Tx, workspace_id: UUID, by_wallet: str, wallet: str, role: MemberRole | None
+    ) -> None:
+        """Hold the members still, and check again what two changes at once could both have passed."""
+        owners = await self.members.owners(tx, workspace_id)
+        spare_last_owner(owners, wallet, role)
+        if by_wallet not in owners:
+            raise NotAuthorized("auth:permission:manage_members")

@@ -50,11 +50,19 @@ class Workspace:
     availability: Availability = Availability.OFFLINE
     wished_availability: Availability | None = None
     """What a BUSY supplier returns to when released; None means ONLINE."""
-    coverage: Circle | None = None
+    coverage_lat: float | None = None
+    coverage_lng: float | None = None
+    coverage_radius_m: float | None = None
     device_kind: DeviceKind | None = None
     idle_since: datetime | None = None
     last_seen_at: datetime | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def coverage(self) -> Circle | None:
+        """What it covers; None until all of its three numbers are known. ONLINE and BUSY ones have it."""
+        lat, lng, radius = self.coverage_lat, self.coverage_lng, self.coverage_radius_m
+        return None if lat is None or lng is None or radius is None else Circle(Point(lat, lng), radius)
 
     @property
     def is_supplier(self) -> bool:
@@ -102,7 +110,10 @@ def clean_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What to change; None leaves a field alone."""
+    """What to change; None, which is also JSON's null, leaves a field alone.
+
+    So nothing that was once known is unset, and who is ONLINE or BUSY keeps a whole circle.
+    """
 
     name: str | None = None
     availability: str | None = None
@@ -121,7 +132,7 @@ def patched(workspace: Workspace, patch: Patch, now: datetime) -> Workspace:
         InvalidInput: a bad value, BUSY asked for, or ONLINE without a whole circle.
         NotAuthorized: ``session:notSupplier``: availability of a workspace that supplies nothing.
     """
-    after = replace(workspace, coverage=_coverage(workspace.coverage, patch))
+    after = _covering(workspace, patch)
     if patch.name is not None:
         after = replace(after, name=clean_name(patch.name))
     if patch.device_kind is not None:
@@ -131,29 +142,29 @@ def patched(workspace: Workspace, patch: Patch, now: datetime) -> Workspace:
     return after if patch.availability is None else _available(after, patch.availability, now)
 
 
-def _coverage(current: Circle | None, patch: Patch) -> Circle | None:
-    lat, lng, radius = patch.coverage_lat, patch.coverage_lng, patch.coverage_radius_m
-    if current is not None:
-        lat = current.center.lat if lat is None else lat
-        lng = current.center.lng if lng is None else lng
-        radius = current.radius_m if radius is None else radius
-    if lat is None and lng is None and radius is None:
-        return None
-    if lat is None or lng is None or radius is None:
-        raise InvalidInput("workspace:coverageRequired")
-    if not RADIUS_M[0] <= radius <= RADIUS_M[1]:
+def _covering(workspace: Workspace, patch: Patch) -> Workspace:
+    lat = workspace.coverage_lat if patch.coverage_lat is None else patch.coverage_lat
+    lng = workspace.coverage_lng if patch.coverage_lng is None else patch.coverage_lng
+    radius = workspace.coverage_radius_m if patch.coverage_radius_m is None else patch.coverage_radius_m
+    if radius is not None and not RADIUS_M[0] <= radius <= RADIUS_M[1]:
         raise InvalidInput("workspace:coverageRadiusMeters")
     try:
-        return Circle(Point(lat, lng), radius)
+        center = Point(lat or 0.0, lng or 0.0)
     except ValueError as error:
         raise InvalidInput(f"workspace:coverage{str(error).capitalize()}") from None
+    return replace(
+        workspace,
+        coverage_lat=None if lat is None else center.lat,
+        coverage_lng=None if lng is None else center.lng,
+        coverage_radius_m=radius,
+    )
 
 
 def _available(workspace: Workspace, wish: str, now: datetime) -> Workspace:
-    if not workspace.is_supplier:
-        raise NotAuthorized("session:notSupplier")
     if wish not in (Availability.ONLINE, Availability.OFFLINE):
         raise InvalidInput("workspace:availabilityState")
+    if not workspace.is_supplier:
+        raise NotAuthorized("session:notSupplier")
     wished = Availability(wish)
     if wished is Availability.ONLINE and workspace.coverage is None:
         raise InvalidInput("workspace:coverageRequired")

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from luxxon_core.access.domain import Purpose
 from luxxon_core.access.routes import challenge_operation, wallet
-from luxxon_core.http.operation import Access, Call, Operation
-from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Scope
-from luxxon_core.kernel.errors import Conflict, NotAuthenticated, NotAuthorized, WorkspaceNotFound
+from luxxon_core.http.operation import Access, Answer, Call, Operation
+from luxxon_core.http.principal import ApiKeyPrincipal, Permission, Scope
+from luxxon_core.kernel.errors import (
+    Conflict,
+    ExternalError,
+    InvalidInput,
+    NotAuthenticated,
+    NotAuthorized,
+    WorkspaceNotFound,
+)
 from luxxon_core.workspaces.schemas import (
     CoverageEntry,
     CreateRequest,
@@ -19,9 +26,9 @@ from luxxon_core.workspaces.usecases import WorkspaceCases
 
 
 def operations(cases: WorkspaceCases) -> list[Operation]:
-    async def create(call: Call[CreateRequest]) -> WorkspaceCreated:
+    async def create(call: Call[CreateRequest]) -> Answer:
         body = call.body
-        created = await cases.create(
+        created, token = await cases.create(
             slug=body.slug,
             name=body.name,
             wallet_address=body.wallet_address,
@@ -30,7 +37,7 @@ def operations(cases: WorkspaceCases) -> list[Operation]:
             roles=body.roles,
             now=call.now,
         )
-        return WorkspaceCreated.of(created)
+        return Answer(WorkspaceCreated.told(created, token), consistency_token=token)
 
     async def list_own(call: Call[None]) -> list[WorkspaceOfMember]:
         found = await cases.of_wallet(wallet(call).wallet_address)
@@ -53,37 +60,77 @@ def operations(cases: WorkspaceCases) -> list[Operation]:
 
     one = "/workspaces/{workspace_id}"
     return [
-        challenge_operation(cases.access, "/workspaces/challenge", Purpose.WORKSPACE),
-        Operation(
-            "POST",
-            "/workspaces",
-            create,
-            Access.PUBLIC,
-            WorkspaceCreated,
-            CreateRequest,
-            errors=(NotAuthenticated, Conflict),
+        challenge_operation(
+            cases.access,
+            "/workspaces/challenge",
+            Purpose.WORKSPACE,
+            tag="Workspaces",
+            summary="Ask for a challenge to create a workspace with",
         ),
-        Operation("GET", "/workspaces", list_own, Access.WALLET, list[WorkspaceOfMember]),
         Operation(
-            "GET",
-            one,
-            get,
-            Access.WORKSPACE,
-            Workspace,
+            method="POST",
+            path="/workspaces",
+            handler=create,
+            access=Access.PUBLIC,
+            out=WorkspaceCreated,
+            tag="Workspaces",
+            summary="Create a workspace owned by the signing wallet",
+            body=CreateRequest,
+            subject="workspace",
+            errors=(
+                NotAuthenticated("auth:nonce"),
+                NotAuthenticated("auth:signature"),
+                Conflict("workspace:slugTaken"),
+                ExternalError,
+            ),
+        ),
+        Operation(
+            method="GET",
+            path="/workspaces",
+            handler=list_own,
+            access=Access.WALLET,
+            out=list[WorkspaceOfMember],
+            tag="Workspaces",
+            summary="List the workspaces of the signed-in wallet",
+        ),
+        Operation(
+            method="GET",
+            path=one,
+            handler=get,
+            access=Access.WORKSPACE,
+            out=Workspace,
+            tag="Workspaces",
+            summary="Read a workspace",
             workspace_param="workspace_id",
             errors=(WorkspaceNotFound,),
         ),
         Operation(
-            "PATCH",
-            one,
-            update,
-            Access.WORKSPACE,
-            Workspace,
-            PatchRequest,
+            method="PATCH",
+            path=one,
+            handler=update,
+            access=Access.WORKSPACE,
+            out=Workspace,
+            tag="Workspaces",
+            summary="Rename, set coverage, go ONLINE or OFFLINE",
+            body=PatchRequest,
+            subject="workspace",
             scopes=(Scope.SESSIONS_OPERATE,),
-            role=MemberRole.ADMIN,
+            permission=Permission.OPERATE,
             workspace_param="workspace_id",
-            errors=(WorkspaceNotFound,),
+            errors=(
+                InvalidInput("workspace:coverageRequired"),
+                NotAuthorized("workspace:name"),
+                NotAuthorized("session:notSupplier"),
+                WorkspaceNotFound,
+            ),
         ),
-        Operation("GET", "/coverage", coverage, Access.PUBLIC, list[CoverageEntry]),
+        Operation(
+            method="GET",
+            path="/coverage",
+            handler=coverage,
+            access=Access.PUBLIC,
+            out=list[CoverageEntry],
+            tag="Coverage",
+            summary="Circles in which live suppliers can be asked for",
+        ),
     ]

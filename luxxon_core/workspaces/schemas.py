@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from luxxon_core.kernel.wire import Timestamp
-from luxxon_core.workspaces.domain import Patch
+from luxxon_core.access.schemas import Nonce, Signature
+from luxxon_core.access.schemas import Role as MemberRoleName
+from luxxon_core.kernel.wire import Address, Latitude, Longitude, Printable, Timestamp, Uuid, one_of
+from luxxon_core.workspaces.domain import RADIUS_M, SLUG, Availability, DeviceKind, Patch, Role
 from luxxon_core.workspaces.domain import Workspace as DomainWorkspace
+
+RoleName = Annotated[str, one_of(Role)]
+DeviceName = Annotated[str, one_of(DeviceKind)]
 
 
 class Workspace(msgspec.Struct, frozen=True, rename="camel"):
-    id: str
+    id: Uuid
     slug: str
     name: str
-    wallet_address: str
-    roles: list[str]
-    availability_state: str
+    wallet_address: Address
+    roles: list[RoleName]
+    availability_state: Annotated[str, one_of(Availability)]
     coverage_lat: float | None
     coverage_lng: float | None
     coverage_radius_meters: float | None
-    device_kind: str | None
+    device_kind: DeviceName | None
     last_seen_at: Timestamp | None
     created_at: Timestamp
-    created_by_wallet: str
+    created_by_wallet: Address
     deleted_at: Timestamp | None
 
     @classmethod
@@ -36,12 +42,12 @@ class WorkspaceCreated(Workspace, frozen=True, rename="camel"):
     consistency_token: str | None = None
 
     @classmethod
-    def of(cls, workspace: DomainWorkspace) -> WorkspaceCreated:
-        return cls(**_fields(workspace))
+    def told(cls, workspace: DomainWorkspace, token: str | None) -> WorkspaceCreated:
+        return cls(**_fields(workspace), consistency_token=token)
 
 
 class WorkspaceOfMember(Workspace, frozen=True, rename="camel", kw_only=True):
-    role: str
+    role: MemberRoleName
 
     @classmethod
     def with_role(cls, workspace: DomainWorkspace, role: str) -> WorkspaceOfMember:
@@ -49,7 +55,6 @@ class WorkspaceOfMember(Workspace, frozen=True, rename="camel", kw_only=True):
 
 
 def _fields(workspace: DomainWorkspace) -> dict[str, Any]:
-    circle = workspace.coverage
     return {
         "id": str(workspace.id),
         "slug": workspace.slug,
@@ -57,9 +62,9 @@ def _fields(workspace: DomainWorkspace) -> dict[str, Any]:
         "wallet_address": workspace.wallet_address,
         "roles": sorted(workspace.roles),
         "availability_state": workspace.availability,
-        "coverage_lat": circle and circle.center.lat,
-        "coverage_lng": circle and circle.center.lng,
-        "coverage_radius_meters": circle and circle.radius_m,
+        "coverage_lat": workspace.coverage_lat,
+        "coverage_lng": workspace.coverage_lng,
+        "coverage_radius_meters": workspace.coverage_radius_m,
         "device_kind": workspace.device_kind,
         "last_seen_at": Timestamp.of(workspace.last_seen_at),
         "created_at": Timestamp.of(workspace.created_at),
@@ -69,21 +74,24 @@ def _fields(workspace: DomainWorkspace) -> dict[str, Any]:
 
 
 class CreateRequest(msgspec.Struct, frozen=True, rename="camel"):
-    slug: str
-    name: str
-    wallet_address: str
-    signature: str
-    nonce: str
-    roles: list[str]
+    slug: Annotated[str, Meta(extra_json_schema={"pattern": f"^{SLUG.pattern}$"})]
+    name: Printable
+    wallet_address: Address
+    signature: Signature
+    nonce: Nonce
+    roles: Annotated[list[RoleName], Meta(extra_json_schema={"minItems": 1})]
+
+    def __repr__(self) -> str:
+        return f"CreateRequest({self.slug})"  # nonce and signature prove the wallet
 
 
 class PatchRequest(msgspec.Struct, frozen=True, rename="camel"):
-    name: str | None = None
-    availability_state: str | None = None
-    coverage_lat: float | None = None
-    coverage_lng: float | None = None
-    coverage_radius_meters: float | None = None
-    device_kind: str | None = None
+    name: Printable | None = None
+    availability_state: Annotated[str, one_of(Availability, "ONLINE", "OFFLINE")] | None = None
+    coverage_lat: Latitude | None = None
+    coverage_lng: Longitude | None = None
+    coverage_radius_meters: Annotated[float, Meta(ge=RADIUS_M[0], le=RADIUS_M[1])] | None = None
+    device_kind: DeviceName | None = None
 
     def to_domain(self) -> Patch:
         return Patch(
@@ -100,4 +108,4 @@ class CoverageEntry(msgspec.Struct, frozen=True, rename="camel"):
     lat: float
     lng: float
     radius_meters: float
-    device_kind: str | None
+    device_kind: DeviceName | None

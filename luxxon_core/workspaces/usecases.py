@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from luxxon_core.access.domain import Purpose
-from luxxon_core.access.usecases import Access
+from luxxon_core.access.usecases import Access, Memberships
 from luxxon_core.kernel.errors import Conflict, WorkspaceNotFound
 from luxxon_core.kernel.ids import NewId
 from luxxon_core.kernel.uow import UnitOfWork
@@ -22,6 +22,7 @@ class WorkspaceCases:
     uow: UnitOfWork
     workspaces: Workspaces
     access: Access
+    memberships: Memberships
     new_id: NewId
 
     async def create(
@@ -34,8 +35,10 @@ class WorkspaceCases:
         nonce: str,
         roles: list[str],
         now: datetime,
-    ) -> Workspace:
+    ) -> tuple[Workspace, str | None]:
         """Create a workspace whose owner is the wallet that signed the challenge.
+
+        Returns it and a consistency token; None while the authorization service cannot be told of the owner.
 
         Raises:
             InvalidInput, NotAuthenticated; Conflict ``workspace:slugTaken``.
@@ -52,8 +55,8 @@ class WorkspaceCases:
         async with self.uow.begin() as tx:
             if not await self.workspaces.add(tx, workspace):
                 raise Conflict("workspace:slugTaken")
-            await self.access.add_owner(tx, workspace.id, workspace.wallet_address, now)
-        return workspace
+            await self.memberships.add_owner(tx, workspace.id, workspace.wallet_address, now)
+        return workspace, await self.memberships.mirror.flush(workspace.id)
 
     async def get(self, workspace_id: UUID) -> Workspace:
         async with self.uow.read() as tx:

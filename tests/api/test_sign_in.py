@@ -6,13 +6,19 @@ import base64
 import hmac
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from api_wire import Tenant, Wire, cookie_of, sign
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+
+from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.kernel.errors import ExternalError
+from tests.smart_wallets import Deployer, creation, signed, wrapped
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -178,7 +184,85 @@ async def test_every_field_of_a_login_is_required(wire: Wire, field: str) -> Non
     account = Account.create()
     body = proof(account, await challenge(wire, account))
     del body[field]
-    assert await login_is_refused(wire, body) == (400, "INVALID_INPUT", f"body:{field}")
+    assert await login_is_refused(wire, body) == (400, "INVALID_INPUT", f"auth:{field}")
+
+
+# -- wallets that are contracts ---------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def deployer(wire: Wire) -> Deployer:
+    parts = wire.server.deployment.parts
+    return await Deployer.funded(parts.chain.rpc_url, parts.chain.faucet, wire.http)
+
+
+async def contract_proof(
+    wire: Wire, wallet: str, owner: LocalAccount, purpose: str, wrap: Callable[[bytes], bytes] = bytes
+) -> dict[str, str]:
+    """What the owner of a smart wallet sends for it."""
+    issued = await wire.data("POST", f"/{purpose}/challenge", json={"walletAddress": wallet})
+    signature = wrap(signed(owner, issued["message"]))
+    return {"walletAddress": wallet, "nonce": issued["nonce"], "signature": "0x" + signature.hex()}
+
+
+async def test_a_smart_wallet_signs_in_and_owns_a_workspace(wire: Wire, deployer: Deployer) -> None:
+    owner = Account.create()
+    wallet = await deployer.wallet(owner.address)
+    await smart_wallet_at_home(wire, wallet, owner, "smart-wallet", bytes)
+
+
+async def test_so_does_one_that_is_not_deployed_yet(wire: Wire, deployer: Deployer) -> None:
+    owner, factory = Account.create(), await deployer.factory()
+    wallet = await deployer.future_wallet(factory, owner.address, 1)
+
+    def wrap(signature: bytes) -> bytes:
+        return wrapped(factory, creation(owner.address, 1), signature)
+
+    await smart_wallet_at_home(wire, wallet, owner, "future-wallet", wrap)
+
+
+async def smart_wallet_at_home(
+    wire: Wire, wallet: str, owner: LocalAccount, slug: str, wrap: Callable[[bytes], bytes]
+) -> None:
+    body = {"slug": slug, "name": slug, "roles": ["CONSUMER"]}
+    proven = await contract_proof(wire, wallet, owner, "workspaces", wrap)
+    made = await wire.data("POST", "/workspaces", json={**body, **proven})
+    assert made["walletAddress"] == made["createdByWallet"] == wallet
+    login = await contract_proof(wire, wallet, owner, "auth/wallet", wrap)
+    response = await wire("POST", "/auth/wallet/login", json=login)
+    data = response.json()["data"]
+    assert data["walletAddress"] == wallet
+    assert [(one["id"], one["role"]) for one in data["workspaces"]] == [(made["id"], "OWNER")]
+    assert await login_is_refused(wire, login) == NONCE
+    key = await wire.mint(cookie_of(response), made["id"])
+    assert key["createdByWallet"] == wallet
+
+
+async def test_a_smart_wallet_is_not_everybodys(wire: Wire, deployer: Deployer) -> None:
+    owner, thief = Account.create(), Account.create()
+    wallet = await deployer.wallet(owner.address)
+    hostile = await deployer.raw("5b5f56")  # burns all the gas there is
+    for target, signer in ((wallet, thief), (hostile, owner), (owner.address, thief)):
+        body = await contract_proof(wire, target, signer, "auth/wallet")
+        assert await wire.refused("POST", "/auth/wallet/login", json=body) == SIGNATURE
+        assert await login_is_refused(wire, body) == NONCE
+
+
+async def test_a_challenge_outlives_a_chain_that_does_not_answer(
+    wire: Wire, deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> bytes:
+        raise ExternalError("chain:rpc")
+
+    owner = Account.create()
+    body = await contract_proof(wire, await deployer.wallet(owner.address), owner, "auth/wallet")
+    with monkeypatch.context() as patched:
+        patched.setattr(RpcChain, "code", fails)
+        for _ in range(2):
+            found = await login_is_refused(wire, body)
+            assert found == (502, "EXTERNAL_ERROR", "chain:rpc")
+    assert (await wire("POST", "/auth/wallet/login", json=body)).status_code == 200
+    assert await login_is_refused(wire, body) == NONCE
 
 
 # -- the cookie -------------------------------------------------------------------------------------------
@@ -217,7 +301,7 @@ async def test_a_payload_signed_with_anything_else_is_refused(wire: Wire, strang
 
 
 async def test_a_cookie_expires_by_its_own_word(wire: Wire, stranger: Tenant) -> None:
-    secret = wire.server.deployment.cases.access.cookie_secret
+    secret = wire.server.deployment.cases.access.cookie_secrets[0]
     payload = opened(stranger.cookie)
     for expires, status in ((payload["iat"] + 3600, 200), (payload["iat"] - 1, 401)):
         auth = {"Cookie": f"lx_session={sealed({**payload, 'exp': expires}, secret)}"}
@@ -238,7 +322,7 @@ async def test_picking_needs_a_membership_now_not_at_login(wire: Wire, stranger:
     for workspace_id, expected in (
         (other.workspace_id, (403, "NOT_AUTHORIZED", "auth:member")),
         (str(uuid4()), (404, "WORKSPACE_NOT_FOUND", None)),
-        ("x", (400, "INVALID_INPUT", "body:workspaceId")),
+        ("x", (400, "INVALID_INPUT", "auth:workspaceId")),
     ):
         assert await wire.refused("POST", path, auth=auth, json={"workspaceId": workspace_id}) == expected
 

@@ -26,7 +26,7 @@ class Artifact:
 
 @cache
 def artifact(name: str) -> Artifact:
-    """``LuxxonSettlement`` or ``TestUSDC``.
+    """By name: ``LuxxonSettlement``, ``SignatureValidator``, ``TestUSDC``, or a test's wallet.
 
     Raises:
         StartError: the installation lacks the file.

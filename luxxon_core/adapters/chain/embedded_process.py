@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -159,6 +160,8 @@ async def _launch(data_dir: Path, port: int) -> Process:
         *("-m", __name__, str(data_dir), str(port)),
         stdin=PIPE,
         stdout=PIPE,
+        # our settings are none of its business, and some are secrets
+        env={name: value for name, value in os.environ.items() if not name.startswith("LUXXON_")},
         start_new_session=True,  # a Ctrl-C of the terminal is the owner's to handle
     )
 

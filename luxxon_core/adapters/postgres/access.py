@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from luxxon_core.access.domain import GRACE, ApiKey, Challenge, Purpose
+from luxxon_core.access.domain import GRACE, ApiKey, Challenge, Member, Purpose
 from luxxon_core.access.ports import Membership
 from luxxon_core.adapters.postgres.database import connection, statements
 from luxxon_core.http.principal import MemberRole
@@ -36,6 +36,9 @@ class PgChallenges:
         return Challenge(
             row["nonce"], row["wallet_address"], Purpose(row["purpose"]), row["message"], row["expires_at"]
         )
+
+    async def restore(self, tx: Tx, nonce: str) -> None:
+        await connection(tx).execute(SQL["restore_challenge"], nonce)
 
     async def purge(self, tx: Tx, before: datetime) -> int:
         return int(await connection(tx).fetchval(SQL["purge_challenges"], before))
@@ -77,6 +80,25 @@ class PgMembers:
     ) -> None:
         await connection(tx).execute(SQL["add_member"], workspace_id, wallet_address, role.name, now)
 
+    async def put(
+        self, tx: Tx, workspace_id: UUID, wallet_address: str, role: MemberRole, now: datetime
+    ) -> Member:
+        row = await connection(tx).fetchrow(SQL["put_member"], workspace_id, wallet_address, role.name, now)
+        assert row is not None
+        return _member(row)
+
+    async def remove(self, tx: Tx, workspace_id: UUID, wallet_address: str) -> Member | None:
+        row = await connection(tx).fetchrow(SQL["remove_member"], workspace_id, wallet_address)
+        return _member(row) if row is not None else None
+
+    async def owners(self, tx: Tx, workspace_id: UUID) -> list[str]:
+        await connection(tx).execute(SQL["lock_members"], workspace_id)
+        rows = await connection(tx).fetch(SQL["owners"], workspace_id)
+        return [row["wallet_address"] for row in rows]
+
+    async def of_workspace(self, tx: Tx, workspace_id: UUID) -> list[Member]:
+        return [_member(row) for row in await connection(tx).fetch(SQL["members"], workspace_id)]
+
     async def role(self, tx: Tx, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
         name = await connection(tx).fetchval(SQL["member_role"], wallet_address, workspace_id)
         return MemberRole[name] if name is not None else None
@@ -88,6 +110,10 @@ class PgMembers:
     async def workspace_name(self, tx: Tx, workspace_id: UUID) -> tuple[str, str] | None:
         row = await connection(tx).fetchrow(SQL["workspace_name"], workspace_id)
         return (row["slug"], row["name"]) if row is not None else None
+
+
+def _member(row: Mapping[str, Any]) -> Member:
+    return Member(row["wallet_address"], MemberRole[row["role"]], row["created_at"])
 
 
 def _key(row: Mapping[str, Any]) -> ApiKey:

@@ -288,7 +288,7 @@ def _initdb(binaries: Path, directory: Path, identity: _Identity) -> None:
         if identity.uid != os.getuid()
         else {}
     )
-    done = subprocess.run(command, capture_output=True, cwd="/", check=False, **run_as)  # type: ignore[call-overload] # noqa: S603
+    done = subprocess.run(command, capture_output=True, cwd="/", env=_environment(), check=False, **run_as)  # type: ignore[call-overload] # noqa: S603
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise StartError(message=f"cannot make a database in {directory}: {''.join(reason)}")
@@ -302,6 +302,11 @@ def _socket_dir(directory: Path, identity: _Identity) -> tuple[Path, bool]:
     return made, True
 
 
+def _environment() -> dict[str, str]:
+    """Ours without our settings: what the database runs as may read it, and some of those are secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LUXXON_")}
+
+
 def _keep(command: list[str], identity: _Identity, output: IO[bytes]) -> subprocess.Popen[bytes]:
     program = Path(__file__).with_name("keeper.py")
     return subprocess.Popen(  # noqa: S603
@@ -310,5 +315,6 @@ def _keep(command: list[str], identity: _Identity, output: IO[bytes]) -> subproc
         stdout=output,
         stderr=output,
         cwd="/",
+        env=_environment(),
         start_new_session=True,
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from marketplace import GRAND_PLACE, NOON, at
 
 from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthorized
-from luxxon_core.kernel.geo import Circle
+from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.workspaces.domain import Availability, Patch, Role, Workspace, new_workspace, patched
 
 CIRCLE = Circle(GRAND_PLACE, 500)
@@ -22,7 +22,14 @@ def supplier(availability: Availability = Availability.OFFLINE, circle: Circle |
         workspace_id=UUID(int=1), slug="abc", name="x", wallet_address="0x", roles=["SUPPLIER"], now=NOON
     )
     idle_since = NOON if availability is Availability.ONLINE else None
-    return replace(made, coverage=circle, availability=availability, idle_since=idle_since)
+    return replace(
+        made,
+        coverage_lat=circle and circle.center.lat,
+        coverage_lng=circle and circle.center.lng,
+        coverage_radius_m=circle and circle.radius_m,
+        availability=availability,
+        idle_since=idle_since,
+    )
 
 
 def detail(workspace: Workspace, patch: Patch) -> str | None:
@@ -58,8 +65,12 @@ def test_busy_stays_busy_and_remembers_the_last_wish(wishes: list[str]) -> None:
 def test_what_may_not_be_asked() -> None:
     assert detail(supplier(), Patch(availability="BUSY")) == "workspace:availabilityState"
     assert detail(supplier(circle=None), Patch(availability="ONLINE")) == "workspace:coverageRequired"
-    assert detail(supplier(circle=None), Patch(coverage_lat=1.0)) == "workspace:coverageRequired"
+    half = supplier(circle=None)
+    half = replace(half, coverage_lat=1.0, coverage_lng=2.0)
+    assert detail(half, Patch(availability="ONLINE")) == "workspace:coverageRequired"
     assert detail(supplier(), Patch(coverage_radius_m=0.5)) == "workspace:coverageRadiusMeters"
+    assert detail(supplier(circle=None), Patch(coverage_lat=91)) == "workspace:coverageLat"
+    assert detail(supplier(circle=None), Patch(coverage_lng=-181)) == "workspace:coverageLng"
     consumer = replace(supplier(), roles=frozenset({Role.CONSUMER}))
     assert detail(consumer, Patch(availability="OFFLINE")) == "session:notSupplier"
 
@@ -70,6 +81,32 @@ def test_a_circle_is_patched_by_its_parts() -> None:
     moved = patched(wider, Patch(coverage_lat=-1.5), NOON)
     assert moved.coverage is not None
     assert (moved.coverage.center.lat, moved.coverage.center.lng) == (-1.5, GRAND_PLACE.lng)
+
+
+NUMBERS = {"coverage_lat": 0.0, "coverage_lng": -0.25, "coverage_radius_m": 750.0}
+
+
+@given(st.permutations(list(NUMBERS)), st.sampled_from([Availability.OFFLINE, Availability.BUSY]))
+def test_a_circle_is_told_number_by_number_in_any_order(names: list[str], state: Availability) -> None:
+    workspace = supplier(state, circle=None)
+    for known, name in enumerate(names):
+        assert workspace.coverage is None
+        assert detail(workspace, Patch(availability="ONLINE")) == "workspace:coverageRequired"
+        workspace = patched(workspace, Patch(**{name: NUMBERS[name]}), NOON)
+        assert [getattr(workspace, one) for one in names[: known + 1]] == [
+            NUMBERS[one] for one in names[: known + 1]
+        ]
+        assert all(getattr(workspace, one) is None for one in names[known + 1 :])
+    assert workspace.coverage == Circle(Point(0.0, -0.25), 750)
+    assert patched(workspace, Patch(availability="ONLINE"), NOON).coverage == workspace.coverage
+
+
+@given(st.sampled_from(list(NUMBERS)))
+def test_the_last_number_may_come_with_the_wish_to_go_online(last: str) -> None:
+    workspace = patched(supplier(circle=None), Patch(**{k: v for k, v in NUMBERS.items() if k != last}), NOON)
+    online = patched(workspace, Patch(availability="ONLINE", **{last: NUMBERS[last]}), NOON)
+    assert online.availability is Availability.ONLINE
+    assert online.coverage == Circle(Point(0.0, -0.25), 750)
 
 
 def test_an_empty_patch_changes_nothing() -> None:

@@ -1,0 +1,1 @@
+"""SpiceDB as the authority on who may do what."""
