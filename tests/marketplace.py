@@ -13,24 +13,30 @@ from uuid import UUID
 import asyncpg
 
 from luxxon_core.access.domain import SignInDomain
-from luxxon_core.access.usecases import Access
+from luxxon_core.access.usecases import Access, Memberships
 from luxxon_core.adapters.chain.signatures import EthereumWallets
 from luxxon_core.adapters.postgres.access import PgApiKeys, PgChallenges, PgMembers
 from luxxon_core.adapters.postgres.database import Database, connection
+from luxxon_core.adapters.postgres.permissions import MemberTable, Rules
+from luxxon_core.adapters.postgres.pricing import PgMarket, PgQuotes
 from luxxon_core.adapters.postgres.sessions import PgSessions
 from luxxon_core.adapters.postgres.settlement import PgSettlementStore
 from luxxon_core.adapters.postgres.telemetry import PgHeartbeats, PgWindows
 from luxxon_core.adapters.postgres.workspaces import PgSuppliers, PgWorkspaces
+from luxxon_core.adapters.spicedb.schema import schema_text
 from luxxon_core.adapters.system import SystemSecrets
 from luxxon_core.dispatch.usecases import Dispatch
-from luxxon_core.kernel.errors import VideoError
+from luxxon_core.kernel.errors import ExternalError, VideoError
 from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.kernel.ids import new_id
 from luxxon_core.media.domain import Frame, LiveInput, MediaEvent, MediaEventKind
+from luxxon_core.pricing.domain import Tariff
+from luxxon_core.pricing.usecases import Pricing
 from luxxon_core.sessions.domain import Session
 from luxxon_core.sessions.usecases import Policy, SessionCases
 from luxxon_core.settlement.usecases import SettleSession
 from luxxon_core.telemetry.usecases import Telemetry
+from luxxon_core.wallet.ports import PoolBalance
 from luxxon_core.workspaces.domain import Availability, Role, Workspace, new_workspace
 from luxxon_core.workspaces.usecases import WorkspaceCases
 
@@ -47,10 +53,10 @@ def at(seconds: float) -> datetime:
 class MemoryEdge:
     """Implements :class:`~luxxon_core.media.ports.Edge` for tests: no media, only what it was told."""
 
-    name = "memory"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "memory") -> None:
+        self.name = name
         self.served: dict[str, LiveInput] = {}
+        self.flowing: set[str] = set()
         self.minted = 0
         self.unreachable = False
         self._events: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
@@ -75,6 +81,13 @@ class MemoryEdge:
     async def frame(self, live_input: LiveInput) -> Frame | None:
         return None
 
+    def serving(self, before: datetime) -> frozenset[str]:
+        return frozenset(self.served)
+
+    def announce(self) -> None:
+        for uid in self.flowing:
+            self._events.put_nowait(MediaEvent(MediaEventKind.CONNECTED, uid, NOON))
+
     async def events(self) -> AsyncIterator[MediaEvent]:
         while (event := await self._events.get()) is not None:
             yield event
@@ -88,13 +101,25 @@ class MemoryEdge:
 
 
 class FixedPools:
-    """Implements the sessions' port ``Pools``: every wallet has the same balance."""
+    """Implements the sessions' port ``Pools``: every wallet has the same balance.
+
+    Only a fresh read sees what changed; others get what the last fresh one saw, as from a block before.
+    """
 
     def __init__(self, balance: int = 10**12) -> None:
-        self.balance = balance
+        self.balance, self.block = balance, 1
+        self.unreachable = False
+        self.reads = 0
+        self._seen: PoolBalance | None = None
 
-    async def pool_of(self, wallet_address: str) -> int:
-        return self.balance
+    async def pool_of(self, wallet_address: str, *, fresh: bool = False) -> PoolBalance:
+        self.reads += 1
+        if self.unreachable:
+            raise ExternalError("chain:unreachable")
+        if fresh or self._seen is None:
+            self._seen = PoolBalance(self.balance, self.block)
+        await asyncio.sleep(0)
+        return self._seen
 
 
 @dataclass
@@ -102,10 +127,12 @@ class Marketplace:
     database: Database
     edge: MemoryEdge = field(default_factory=MemoryEdge)
     pools: FixedPools = field(default_factory=FixedPools)
+    tariff: Tariff = field(default_factory=lambda: Tariff(RATE))
 
     def __post_init__(self) -> None:
         uow, self.workspaces, sessions, windows = self.database, PgWorkspaces(), PgSessions(), PgWindows()
         self.store = PgSettlementStore()
+        self.pricing = Pricing(uow, PgMarket(), PgQuotes(), new_id, self.tariff)
         self.sessions = SessionCases(
             uow=uow,
             sessions=sessions,
@@ -113,25 +140,29 @@ class Marketplace:
             windows=windows,
             settlements=SettleSession(self.store),
             pools=self.pools,
+            pricing=self.pricing,
             edge=self.edge,
             new_id=new_id,
-            policy=Policy(RATE, FEE_BPS, GEOFENCE_M),
+            policy=Policy(FEE_BPS, GEOFENCE_M),
         )
         self.dispatch = Dispatch(uow, sessions, PgSuppliers())
         self.telemetry = Telemetry(uow, windows, PgHeartbeats(), self.workspaces, new_id)
+        table = MemberTable(uow, Rules.parse(schema_text()))
         self.access = Access(
             uow=uow,
             challenges=PgChallenges(),
             keys=PgApiKeys(),
             members=PgMembers(),
+            authorizer=table,
             wallets=EthereumWallets(),
             secrets=SystemSecrets(),
             new_id=new_id,
             sign_in=SignInDomain("market.test", "https://market.test", 31337),
             environment="TEST",
-            cookie_secret=b"secret of the tests",
+            cookie_secrets=(b"secret of the tests",),
         )
-        self.tenants = WorkspaceCases(uow, self.workspaces, self.access, new_id)
+        self.memberships = Memberships(uow, PgMembers(), self.access.wallets, table)
+        self.tenants = WorkspaceCases(uow, self.workspaces, self.access, self.memberships, new_id)
 
     # -- setting the stage ------------------------------------------------------------------------
 
@@ -156,7 +187,9 @@ class Marketplace:
         online = availability is Availability.ONLINE
         wanted = replace(
             made,
-            coverage=coverage,
+            coverage_lat=coverage and coverage.center.lat,
+            coverage_lng=coverage and coverage.center.lng,
+            coverage_radius_m=coverage and coverage.radius_m,
             availability=availability,
             idle_since=(idle_since or now) if online else None,
             last_seen_at=now if online else None,

@@ -34,6 +34,19 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class Side(StrEnum):
+    """Where a workspace stands in a session; one may stand on both sides."""
+
+    CONSUMER = "consumer"
+    OPERATOR = "operator"
+
+
+EDGE_SILENT = timedelta(seconds=5)
+"""An edge that has not been stamped as served for so long is gone; it is stamped every second."""
+EDGE_DOUBTED = timedelta(seconds=3)
+"""When a bill is made up, what an edge has not vouched for this long is not charged: it may be gone, and
+afterwards nobody could take the seconds back."""
+
 OPEN = frozenset({State.REQUESTED, State.ASSIGNED, State.LIVE})
 TERMINAL = frozenset({State.ENDED, State.EXPIRED, State.CANCELLED})
 
@@ -80,6 +93,11 @@ class Session:
     def metered(self) -> bool:
         """It went LIVE and is over: there is something to settle."""
         return self.state in TERMINAL and self.started_at is not None
+
+    @property
+    def waits_until(self) -> datetime:
+        """When a request that found no picture expires."""
+        return self.created_at + timedelta(seconds=self.terms.wait_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +197,7 @@ def cancel(session: Session, now: datetime, *, operator: bool = False) -> Sessio
 def expire_waiting(session: Session, now: datetime) -> Session:
     """REQUESTED or ASSIGNED → EXPIRED when the wait is over: no meter, nothing to settle."""
     _require(session, "expire", State.REQUESTED, State.ASSIGNED)
-    if now <= session.created_at + timedelta(seconds=session.terms.wait_timeout_s):
+    if now <= session.waits_until:
         raise InvalidState("session:expire:WAITING")
     return replace(session, state=State.EXPIRED, ended_at=now)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from luxxon_core.kernel.geo import Circle
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, State
+from luxxon_core.sessions.domain import Session, Side, State
+from luxxon_core.wallet.ports import PoolBalance
 
 
 class Sessions(Protocol):
     """Sessions and their live inputs."""
 
-    async def add(self, tx: Tx, session: Session) -> None: ...
+    async def add(self, tx: Tx, session: Session) -> bool:
+        """Insert; False when there is one of this id."""
+        ...
 
     async def get(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Session | None:
         """The session; ``lock`` holds its row until the transaction ends, after waiting for others."""
@@ -24,8 +29,24 @@ class Sessions(Protocol):
         """Compare and swap: write the session if its stored state is still ``before``."""
         ...
 
-    async def of_workspace(self, tx: Tx, workspace_id: UUID, limit: int) -> list[Session]:
-        """Sessions with the workspace on either side, newest first."""
+    async def of_workspace(
+        self,
+        tx: Tx,
+        workspace_id: UUID,
+        limit: int,
+        *,
+        states: Collection[State] | None = None,
+        side: Side | None = None,
+        after: Session | None = None,
+    ) -> list[Session]:
+        """Sessions with the workspace on either side, newest first: those after ``after``, in one of
+        ``states``, on ``side``, where these are given."""
+        ...
+
+    async def open_in(
+        self, tx: Tx, area: Circle, now: datetime, limit: int, *, after: Session | None = None
+    ) -> list[Session]:
+        """REQUESTED sessions whose point lies in the circle and whose wait is not over, oldest first."""
         ...
 
     async def assigned_to(self, tx: Tx, workspace_id: UUID) -> list[UUID]:
@@ -48,25 +69,40 @@ class Sessions(Protocol):
         """The session that a live input belongs to."""
         ...
 
-    async def live_inputs(self, tx: Tx) -> list[LiveInput]:
-        """Those of open sessions: what an edge must serve."""
+    async def live_inputs(self, tx: Tx, edge: str) -> list[LiveInput]:
+        """Those of open sessions: what the edge must serve."""
         ...
 
-    async def torn_down(self, tx: Tx) -> list[LiveInput]:
-        """Live inputs of finished sessions that the edge has not been told of."""
+    async def torn_down(self, tx: Tx, edge: str, silent: datetime) -> list[LiveInput]:
+        """Live inputs of finished sessions that the edge has not been told of, and those of edges that were
+        last served before ``silent``: nobody can tell them."""
+        ...
+
+    async def not_deleted(self, tx: Tx, uids: Collection[str]) -> frozenset[str]:
+        """Which of these live inputs are to be served still."""
+        ...
+
+    async def abandoned(self, tx: Tx, now: datetime, silent: datetime) -> list[tuple[UUID, datetime]]:
+        """LIVE sessions whose edge was last served before ``silent`` and that have no NETWORK_ERROR window
+        open: id, and when the edge was last served, ``now`` if that is not known."""
         ...
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None: ...
 
-    async def committed(self, tx: Tx, wallet_address: str) -> int:
-        """µUSDC of a wallet's pool that are spoken for: holds of its open sessions and charges not yet paid.
+    async def committed(self, tx: Tx, wallet_address: str, block_number: int) -> int:
+        """µUSDC of a wallet's pool, as it was after a block, that are spoken for: holds of its open sessions
+        and charges that were not paid by then.
 
         Nobody else can ask for this wallet until the transaction ends.
         """
         ...
 
-    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> None:
-        """Note that the edge is being served."""
+    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> datetime | None:
+        """Note that the edge is being served; returns when that was noted before."""
+        ...
+
+    async def retire_edge(self, tx: Tx, edge: str) -> None:
+        """Note that the edge is served no longer."""
         ...
 
     async def alive_at(self, tx: Tx, edge: str) -> datetime | None:
@@ -87,8 +123,8 @@ class Settlements(Protocol):
 class Pools(Protocol):
     """Reads prepaid balances on the chain; implemented by the wallet slice."""
 
-    async def pool_of(self, wallet_address: str) -> int:
-        """µUSDC in the wallet's pool now.
+    async def pool_of(self, wallet_address: str, *, fresh: bool = False) -> PoolBalance:
+        """The wallet's pool as of a block: one that was read a moment ago will do unless ``fresh``.
 
         Raises:
             ExternalError: the chain could not be read.

@@ -5,30 +5,38 @@ from __future__ import annotations
 from uuid import UUID
 
 from luxxon_core.http.operation import Access, Binary, Call, Operation
-from luxxon_core.http.principal import MemberRole, Scope
+from luxxon_core.http.principal import Permission, Scope
 from luxxon_core.kernel.errors import (
+    Conflict,
+    ExternalError,
     FrameNotAvailable,
     InsufficientCredit,
     InvalidInput,
     InvalidState,
     NotAuthorized,
     OutsideCoverage,
+    QuoteExpired,
     QuoteNotFound,
     SessionNotFound,
     VideoError,
     WorkspaceMismatch,
+    WorkspaceNotFound,
 )
+from luxxon_core.kernel.geo import Point
 from luxxon_core.sessions.domain import State
 from luxxon_core.sessions.schemas import (
     AcceptRequest,
     CreateRequest,
+    ListQuery,
+    OpenQuery,
+    OpenRequest,
     ProducerToken,
     Session,
     SessionCancelAllResult,
     SessionStarted,
     ViewerToken,
 )
-from luxxon_core.sessions.usecases import SessionCases, requested_point
+from luxxon_core.sessions.usecases import SessionCases
 
 READ, CREATE, OPERATE = (Scope.SESSIONS_READ,), (Scope.SESSIONS_CREATE,), (Scope.SESSIONS_OPERATE,)
 ONE = "/sessions/{session_id}"
@@ -45,39 +53,61 @@ def operations(cases: SessionCases) -> list[Operation]:
 def _consumer(cases: SessionCases) -> list[Operation]:
     async def create(call: Call[CreateRequest]) -> Session:
         body = call.body
-        point = requested_point(body.lat, body.lng)
-        if body.quote_id is not None:
-            raise QuoteNotFound("quote:id")
         session = await cases.create(
-            call.acting, point, body.max_duration_seconds, body.wait_timeout_seconds, call.now
+            call.acting,
+            Point(body.lat, body.lng),
+            body.max_duration_seconds,
+            body.wait_timeout_seconds,
+            call.now,
+            quote_id=body.quote_id,
+            session_id=call.idempotent_id,
         )
-        return Session.of(session, call.acting)
+        return Session.of(session, call.acting, call.token)
 
     async def cancel(call: Call[None]) -> Session:
         return Session.of(await cases.cancel(session_id(call), call.acting, call.now), call.acting)
 
-    admin = MemberRole.ADMIN
     return [
         Operation(
-            "POST",
-            "/sessions",
-            create,
-            Access.WORKSPACE,
-            Session,
-            CreateRequest,
-            CREATE,
-            admin,
-            errors=(InvalidInput, InsufficientCredit, NotAuthorized, QuoteNotFound),
+            method="POST",
+            path="/sessions",
+            handler=create,
+            access=Access.WORKSPACE,
+            out=Session,
+            tag="Sessions",
+            summary="Request live video of a place",
+            body=CreateRequest,
+            subject="session",
+            scopes=CREATE,
+            permission=Permission.OPERATE,
+            errors=(
+                InvalidInput("quote:point"),
+                InsufficientCredit("session:insufficientCredit"),
+                InsufficientCredit("session:holds"),
+                NotAuthorized("session:notConsumer"),
+                QuoteNotFound("quote:id"),
+                QuoteExpired("quote:expired"),
+                QuoteExpired("quote:consumed"),
+                Conflict("session:id"),
+                WorkspaceNotFound,
+                ExternalError,
+            ),
         ),
         Operation(
-            "DELETE",
-            ONE,
-            cancel,
-            Access.WORKSPACE,
-            Session,
+            method="DELETE",
+            path=ONE,
+            handler=cancel,
+            access=Access.WORKSPACE,
+            out=Session,
+            tag="Sessions",
+            summary="Cancel a request that is not LIVE yet",
             scopes=CREATE,
-            role=admin,
-            errors=(SessionNotFound, InvalidState),
+            permission=Permission.OPERATE,
+            errors=(
+                SessionNotFound,
+                NotAuthorized("session:notConsumer"),
+                InvalidState("session:cancel:LIVE"),
+            ),
         ),
     ]
 
@@ -89,6 +119,11 @@ def _operator(cases: SessionCases) -> list[Operation]:
             raise WorkspaceMismatch("session:workspaceMismatch")
         return Session.of(await cases.accept(session_id(call), call.acting, call.now), call.acting)
 
+    async def open_requests(call: Call[None, OpenQuery]) -> list[OpenRequest]:
+        asked = call.query
+        found = await cases.open_requests(call.acting, call.now, cursor=asked.cursor, limit=asked.limit)
+        return [OpenRequest.of(one) for one in found]
+
     async def start(call: Call[None]) -> SessionStarted:
         return SessionStarted.of(await cases.start(session_id(call), call.acting, call.now), call.acting)
 
@@ -99,54 +134,100 @@ def _operator(cases: SessionCases) -> list[Operation]:
     async def producer_token(call: Call[None]) -> ProducerToken:
         return ProducerToken.of(await cases.produced(session_id(call), call.acting))
 
-    access, admin = Access.WORKSPACE, MemberRole.ADMIN
+    access = Access.WORKSPACE
     return [
         Operation(
-            "POST",
-            ONE + "/accept",
-            accept,
-            access,
-            Session,
-            AcceptRequest,
-            OPERATE,
-            admin,
-            errors=(SessionNotFound, InvalidState, OutsideCoverage),
+            method="GET",
+            path="/sessions/open",
+            handler=open_requests,
+            access=access,
+            out=list[OpenRequest],
+            tag="Sessions",
+            summary="List requests inside the own coverage, longest waiting first",
+            query=OpenQuery,
+            subject="session",
+            scopes=OPERATE,
+            errors=(
+                InvalidInput("session:cursor"),
+                NotAuthorized("session:notSupplier"),
+                WorkspaceNotFound,
+            ),
         ),
         Operation(
-            "POST",
-            ONE + "/start",
-            start,
-            access,
-            SessionStarted,
+            method="POST",
+            path=ONE + "/accept",
+            handler=accept,
+            access=access,
+            out=Session,
+            tag="Sessions",
+            summary="Take a request inside the own coverage",
+            body=AcceptRequest,
+            subject="session",
             scopes=OPERATE,
-            role=admin,
-            errors=(SessionNotFound, InvalidState, VideoError),
+            permission=Permission.OPERATE,
+            errors=(
+                SessionNotFound,
+                WorkspaceNotFound,
+                NotAuthorized("session:notSupplier"),
+                WorkspaceMismatch("session:workspaceMismatch"),
+                OutsideCoverage("session:outsideCoverage"),
+                InvalidState("session:accept:ASSIGNED"),
+            ),
         ),
         Operation(
-            "POST",
-            "/sessions/cancel-all-assignments",
-            cancel_all,
-            access,
-            SessionCancelAllResult,
+            method="POST",
+            path=ONE + "/start",
+            handler=start,
+            access=access,
+            out=SessionStarted,
+            tag="Sessions",
+            summary="Get the publish and playback URLs",
             scopes=OPERATE,
-            role=admin,
+            permission=Permission.OPERATE,
+            errors=(
+                SessionNotFound,
+                NotAuthorized("session:notOperator"),
+                InvalidState("session:start:REQUESTED"),
+                VideoError,
+            ),
         ),
         Operation(
-            "GET",
-            ONE + "/producer-token",
-            producer_token,
-            access,
-            ProducerToken,
+            method="POST",
+            path="/sessions/cancel-all-assignments",
+            handler=cancel_all,
+            access=access,
+            out=SessionCancelAllResult,
+            tag="Sessions",
+            summary="Give back every assignment that is not LIVE",
             scopes=OPERATE,
-            role=admin,
-            errors=(SessionNotFound, InvalidState),
+            permission=Permission.OPERATE,
+        ),
+        Operation(
+            method="GET",
+            path=ONE + "/producer-token",
+            handler=producer_token,
+            access=access,
+            out=ProducerToken,
+            tag="Sessions",
+            summary="The publish URL, for the operator",
+            scopes=OPERATE,
+            permission=Permission.OPERATE,
+            errors=(
+                SessionNotFound,
+                NotAuthorized("session:viewDenied"),
+                InvalidState("session:producerToken:ENDED"),
+            ),
         ),
     ]
 
 
 def _either(cases: SessionCases) -> list[Operation]:
-    async def list_all(call: Call[None]) -> list[Session]:
-        return [Session.of(one, call.acting) for one in await cases.list_of(call.acting)]
+    async def list_all(call: Call[None, ListQuery]) -> list[Session]:
+        asked = call.query
+        found = await cases.list_of(
+            call.acting, states=asked.states(), side=asked.side, cursor=asked.cursor, limit=asked.limit
+        )
+        return [Session.of(one, call.acting) for one in found]
 
     async def get(call: Call[None]) -> Session:
         return Session.of(await cases.get(session_id(call), call.acting), call.acting)
@@ -166,30 +247,70 @@ def _either(cases: SessionCases) -> list[Operation]:
             raise FrameNotAvailable
         return Binary(found.jpeg, "image/jpeg", {"Cache-Control": "no-store"})
 
-    access, missing = Access.WORKSPACE, (SessionNotFound,)
+    access, missing = Access.WORKSPACE, (SessionNotFound, NotAuthorized("session:viewDenied"))
     return [
-        Operation("GET", "/sessions", list_all, access, list[Session], scopes=READ),
-        Operation("GET", ONE, get, access, Session, scopes=READ, errors=missing),
         Operation(
-            "POST",
-            ONE + "/end",
-            end,
-            access,
-            Session,
-            scopes=OPERATE + CREATE,
-            role=MemberRole.ADMIN,
-            errors=(*missing, InvalidState),
-        ),
-        Operation(
-            "GET",
-            ONE + "/viewer-token",
-            viewer_token,
-            access,
-            ViewerToken,
+            method="GET",
+            path="/sessions",
+            handler=list_all,
+            access=access,
+            out=list[Session],
+            tag="Sessions",
+            summary="List sessions on either side, newest first",
+            query=ListQuery,
+            subject="session",
             scopes=READ,
-            errors=(*missing, InvalidState),
+            errors=(InvalidInput("session:cursor"),),
         ),
         Operation(
-            "GET", ONE + "/frame", frame, access, Binary, scopes=READ, errors=(*missing, FrameNotAvailable)
+            method="GET",
+            path=ONE,
+            handler=get,
+            access=access,
+            out=Session,
+            tag="Sessions",
+            summary="Read a session",
+            scopes=READ,
+            errors=(*missing,),
+        ),
+        Operation(
+            method="POST",
+            path=ONE + "/end",
+            handler=end,
+            access=access,
+            out=Session,
+            tag="Sessions",
+            summary="End a LIVE session and bill it",
+            scopes=OPERATE + CREATE,
+            permission=Permission.OPERATE,
+            errors=(
+                *missing,
+                InvalidState("session:end:EXPIRED"),
+            ),
+        ),
+        Operation(
+            method="GET",
+            path=ONE + "/viewer-token",
+            handler=viewer_token,
+            access=access,
+            out=ViewerToken,
+            tag="Sessions",
+            summary="The playback URL",
+            scopes=READ,
+            errors=(
+                *missing,
+                InvalidState("session:viewerToken:ASSIGNED"),
+            ),
+        ),
+        Operation(
+            method="GET",
+            path=ONE + "/frame",
+            handler=frame,
+            access=access,
+            out=Binary,
+            tag="Sessions",
+            summary="The latest picture as JPEG",
+            scopes=READ,
+            errors=(*missing, FrameNotAvailable),
         ),
     ]

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from luxxon_core.kernel.wire import Timestamp
+from luxxon_core.kernel.errors import InvalidInput
+from luxxon_core.kernel.wire import Latitude, Longitude, MicroUsdc, Timestamp, TxHash, Uuid, one_of
 from luxxon_core.media.domain import LiveInput
+from luxxon_core.sessions.domain import MAX_DURATION_S, TERMINAL, Side, State
 from luxxon_core.sessions.domain import Session as DomainSession
-from luxxon_core.sessions.domain import State
+
+StateName = Annotated[str, one_of(State)]
 
 
 class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    id: str
-    consumer_workspace_id: str
-    operator_workspace_id: str | None
-    state: str
+    id: Uuid
+    consumer_workspace_id: Uuid
+    operator_workspace_id: Uuid | None
+    state: StateName
     max_duration_seconds: int
     wait_timeout_seconds: int
-    rate_per_second_micro_usdc: str
-    hold_micro_usdc: str
+    rate_per_second_micro_usdc: MicroUsdc
+    hold_micro_usdc: MicroUsdc
     started_at: Timestamp | None
     ended_at: Timestamp | None
     clean_seconds: int
-    charged_micro_usdc: str
-    settlement_tx_hash: str | None
+    charged_micro_usdc: MicroUsdc
+    settlement_tx_hash: TxHash | None
     video_backend_ref: str | None
     created_at: Timestamp
     requested_lat: float | None
@@ -40,9 +44,13 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         return f"Session({self.id}, {self.state})"  # the URLs are secrets
 
     @classmethod
-    def of(cls, session: DomainSession, viewer: UUID) -> Session:
-        """The session as ``viewer`` may see it: playback when LIVE, the publish URL for its operator only."""
-        live = session.live_input if session.state is State.LIVE else None
+    def of(cls, session: DomainSession, viewer: UUID, token: str | None = None) -> Session:
+        """The session as ``viewer`` may see it: playback when LIVE, the publish URL for its operator only.
+
+        ``token`` is the consistency token of the call that created it.
+        """
+        served = session.live_input if session.state not in TERMINAL else None
+        live = served if session.state is State.LIVE else None
         is_operator = session.operator_workspace_id == viewer
         operator = session.operator_workspace_id
         return cls(
@@ -59,26 +67,94 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
             clean_seconds=session.clean_seconds,
             charged_micro_usdc=str(session.charged_uusdc),
             settlement_tx_hash=session.settlement_tx_hash,
-            video_backend_ref=session.live_input.uid if session.live_input else None,
+            video_backend_ref=served.uid if served else None,
             created_at=Timestamp.of(session.created_at),
             requested_lat=session.requested.lat,
             requested_lng=session.requested.lng,
             whep_url=live.whep_url if live else UNSET,
             whip_url=live.whip_url if live and is_operator else UNSET,
+            consistency_token=UNSET if token is None else token,
         )
 
 
 class CreateRequest(msgspec.Struct, frozen=True, rename="camel"):
+    lat: Latitude
+    lng: Longitude
+    max_duration_seconds: Annotated[
+        float, Meta(ge=1, le=MAX_DURATION_S, multiple_of=1, description="caps the LIVE meter")
+    ]
+    wait_timeout_seconds: Annotated[float, Meta(description="clamped to 5…3600")] | None = None
+    quote_id: UUID | None = None
+    workspace_id: Uuid | None = None
+
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+
+
+_STATE = "(" + "|".join(State) + ")"
+STATES = Meta(
+    extra_json_schema={"pattern": f"^{_STATE}(,{_STATE})*$"},
+    description="one or more states, separated by commas",
+)
+
+
+class ListQuery(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    state: Annotated[str, STATES] | None = None
+    side: Side | None = None
+    cursor: UUID | None = None
+    """``id`` of the last session of the page before."""
+    limit: Limit = 200
+    workspace_id: Uuid | None = None
+
+    def states(self) -> frozenset[State] | None:
+        """The states asked for.
+
+        Raises:
+            InvalidInput: ``session:state``.
+        """
+        if self.state is None:
+            return None
+        try:
+            return frozenset(State(name) for name in self.state.split(","))
+        except ValueError:
+            raise InvalidInput("session:state") from None
+
+
+class OpenQuery(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    cursor: UUID | None = None
+    """``id`` of the last request of the page before."""
+    limit: Limit = 50
+    workspace_id: Uuid | None = None
+
+
+class OpenRequest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A request that a supplier could accept; who asks is not told."""
+
+    id: Uuid
     lat: float
     lng: float
-    max_duration_seconds: int | float
-    wait_timeout_seconds: float | None = None
-    quote_id: str | None = None
-    workspace_id: str | None = None
+    max_duration_seconds: int
+    wait_timeout_seconds: int
+    rate_per_second_micro_usdc: MicroUsdc
+    created_at: Timestamp
+    expires_at: Timestamp
+
+    @classmethod
+    def of(cls, session: DomainSession) -> OpenRequest:
+        return cls(
+            id=str(session.id),
+            lat=session.requested.lat,
+            lng=session.requested.lng,
+            max_duration_seconds=session.terms.max_duration_s,
+            wait_timeout_seconds=session.terms.wait_timeout_s,
+            rate_per_second_micro_usdc=str(session.terms.rate_uusdc),
+            created_at=Timestamp.of(session.created_at),
+            expires_at=Timestamp.of(session.waits_until),
+        )
 
 
 class AcceptRequest(msgspec.Struct, frozen=True, rename="camel"):
-    operator_workspace_id: str | None = None
+    operator_workspace_id: Uuid | None = None
 
 
 class ViewerToken(msgspec.Struct, frozen=True, rename="camel"):
@@ -123,4 +199,4 @@ class SessionStarted(msgspec.Struct, frozen=True, rename="camel"):
 
 class SessionCancelAllResult(msgspec.Struct, frozen=True, rename="camel"):
     count: int
-    cancelled: list[str]
+    cancelled: list[Uuid]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from luxxon_core.adapters.postgres.database import connection, statements
-from luxxon_core.kernel.geo import Point
+from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, State, Terms
+from luxxon_core.sessions.domain import Session, Side, State, Terms
 
 SQL = statements("sessions")
 
 
 class PgSessions:
-    async def add(self, tx: Tx, session: Session) -> None:
+    async def add(self, tx: Tx, session: Session) -> bool:
         terms = session.terms
-        await connection(tx).execute(
+        added = await connection(tx).fetchval(
             SQL["add"],
             session.id,
             session.consumer_workspace_id,
@@ -33,6 +33,7 @@ class PgSessions:
             terms.platform_fee_bps,
             session.created_at,
         )
+        return added is not None
 
     async def get(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Session | None:
         held = connection(tx)
@@ -58,8 +59,41 @@ class PgSessions:
         )
         return swapped is not None
 
-    async def of_workspace(self, tx: Tx, workspace_id: UUID, limit: int) -> list[Session]:
-        return [_session(row) for row in await connection(tx).fetch(SQL["of_workspace"], workspace_id, limit)]
+    async def of_workspace(
+        self,
+        tx: Tx,
+        workspace_id: UUID,
+        limit: int,
+        *,
+        states: Collection[State] | None = None,
+        side: Side | None = None,
+        after: Session | None = None,
+    ) -> list[Session]:
+        rows = await connection(tx).fetch(
+            SQL["of_workspace"],
+            workspace_id,
+            limit,
+            side,
+            None if states is None else list(states),
+            after and after.created_at,
+            after and after.id,
+        )
+        return [_session(row) for row in rows]
+
+    async def open_in(
+        self, tx: Tx, area: Circle, now: datetime, limit: int, *, after: Session | None = None
+    ) -> list[Session]:
+        rows = await connection(tx).fetch(
+            SQL["open_in"],
+            area.center.lat,
+            area.center.lng,
+            area.radius_m,
+            now,
+            limit,
+            after and after.created_at,
+            after and after.id,
+        )
+        return [_session(row) for row in rows]
 
     async def assigned_to(self, tx: Tx, workspace_id: UUID) -> list[UUID]:
         return [row["id"] for row in await connection(tx).fetch(SQL["assigned_to"], workspace_id)]
@@ -86,21 +120,36 @@ class PgSessions:
         found: UUID | None = await connection(tx).fetchval(SQL["live_input_of"], uid)
         return found
 
-    async def live_inputs(self, tx: Tx) -> list[LiveInput]:
-        return [_live_input(row) for row in await connection(tx).fetch(SQL["live_inputs"])]
+    async def live_inputs(self, tx: Tx, edge: str) -> list[LiveInput]:
+        return [_live_input(row) for row in await connection(tx).fetch(SQL["live_inputs"], edge)]
 
-    async def torn_down(self, tx: Tx) -> list[LiveInput]:
-        return [_live_input(row) for row in await connection(tx).fetch(SQL["torn_down"])]
+    async def torn_down(self, tx: Tx, edge: str, silent: datetime) -> list[LiveInput]:
+        return [_live_input(row) for row in await connection(tx).fetch(SQL["torn_down"], edge, silent)]
+
+    async def not_deleted(self, tx: Tx, uids: Collection[str]) -> frozenset[str]:
+        rows = await connection(tx).fetch(SQL["not_deleted"], list(uids))
+        return frozenset(row["uid"] for row in rows)
+
+    async def abandoned(self, tx: Tx, now: datetime, silent: datetime) -> list[tuple[UUID, datetime]]:
+        return [
+            (row["id"], row["since"]) for row in await connection(tx).fetch(SQL["abandoned"], now, silent)
+        ]
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None:
         await connection(tx).execute(SQL["mark_deleted"], uid, now)
 
-    async def committed(self, tx: Tx, wallet_address: str) -> int:
-        await connection(tx).execute(SQL["lock_wallet"], wallet_address)
-        return int(await connection(tx).fetchval(SQL["committed"], wallet_address))
+    async def committed(self, tx: Tx, wallet_address: str, block_number: int) -> int:
+        held = connection(tx)
+        # a statement of its own: the next one then sees what the previous holder of the lock committed
+        await held.execute(SQL["lock_wallet"], wallet_address)
+        return int(await held.fetchval(SQL["committed"], wallet_address, block_number))
 
-    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> None:
-        await connection(tx).execute(SQL["stamp_alive"], edge, now)
+    async def stamp_alive(self, tx: Tx, edge: str, now: datetime) -> datetime | None:
+        former: datetime | None = await connection(tx).fetchval(SQL["stamp_alive"], edge, now)
+        return former
+
+    async def retire_edge(self, tx: Tx, edge: str) -> None:
+        await connection(tx).execute(SQL["retire_edge"], edge)
 
     async def alive_at(self, tx: Tx, edge: str) -> datetime | None:
         at: datetime | None = await connection(tx).fetchval(SQL["alive_at"], edge)
