@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Protocol
 
 from luxxon_core.media.domain import Frame, LiveInput, MediaEvent
@@ -37,7 +38,18 @@ class Edge(Protocol):
         ...
 
     async def frame(self, live_input: LiveInput) -> Frame | None:
-        """The latest frame, or None before the first and when the last is older than 5 s."""
+        """The latest frame, or None before the first and when the last is older than 5 s.
+
+        A live input of another edge of the deployment is asked for there.
+        """
+        ...
+
+    def serving(self, before: datetime) -> frozenset[str]:
+        """The uids of the live inputs that are served here, and were before a moment."""
+        ...
+
+    def announce(self) -> None:
+        """Tell again, as CONNECTED events, which live inputs have media now."""
         ...
 
     def events(self) -> AsyncIterator[MediaEvent]:

@@ -8,20 +8,21 @@ from uuid import UUID
 import msgspec
 
 from luxxon_core.kernel.money import split
-from luxxon_core.kernel.wire import Timestamp
+from luxxon_core.kernel.wire import Address, MicroUsdc, Timestamp, TxHash, Uuid
+from luxxon_core.sessions.schemas import StateName
 from luxxon_core.settlement.domain import Payload, Settlement, SettlementState
 from luxxon_core.settlement.usecases import Bill
 from luxxon_core.telemetry.schemas import Window
 
 
 class SettlementPayload(msgspec.Struct, frozen=True, rename="camel"):
-    session_id: str
-    consumer_wallet_address: str
-    operator_wallet_address: str
-    rate_per_second_micro_usdc: str
+    session_id: Uuid
+    consumer_wallet_address: Address
+    operator_wallet_address: Address
+    rate_per_second_micro_usdc: MicroUsdc
     chargeable_seconds: int
-    to_amount_micro_usdc: str
-    fee_amount_micro_usdc: str
+    to_amount_micro_usdc: MicroUsdc
+    fee_amount_micro_usdc: MicroUsdc
 
     @classmethod
     def of(cls, payload: Payload) -> SettlementPayload:
@@ -39,10 +40,10 @@ class SettlementPayload(msgspec.Struct, frozen=True, rename="camel"):
 class SettlementView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """``payload`` from PENDING on, ``tx_hash`` from SUBMITTED on, ``confirmed_at`` when CONFIRMED."""
 
-    session_id: str
+    session_id: Uuid
     state: SettlementState
     payload: SettlementPayload | None = None
-    tx_hash: str | None = None
+    tx_hash: TxHash | None = None
     confirmed_at: Timestamp | None = None
 
     @classmethod
@@ -62,8 +63,8 @@ class SettlementView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 class Receipt(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The bill of a session, as of ``as_of``: final once the session is over, a reading before."""
 
-    session_id: str
-    state: str
+    session_id: Uuid
+    state: StateName
     as_of: Timestamp
     created_at: Timestamp
     assigned_at: Timestamp | None
@@ -72,11 +73,11 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     elapsed_milliseconds: int
     lost_milliseconds: int
     clean_seconds: int
-    rate_per_second_micro_usdc: str
+    rate_per_second_micro_usdc: MicroUsdc
     max_duration_seconds: int
-    charged_micro_usdc: str
-    to_amount_micro_usdc: str
-    fee_amount_micro_usdc: str
+    charged_micro_usdc: MicroUsdc
+    to_amount_micro_usdc: MicroUsdc
+    fee_amount_micro_usdc: MicroUsdc
     windows: list[Window]
     settlement: SettlementView
 

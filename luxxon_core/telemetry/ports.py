@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.telemetry.domain import LiveSession, Reason, Sample, Window
+from luxxon_core.telemetry.domain import Beacon, LiveSession, Reason, Sample, Stage, Window
 
 
 class Windows(Protocol):
@@ -42,11 +42,39 @@ class Heartbeats(Protocol):
         ...
 
     async def stale(self, tx: Tx, before: datetime) -> list[tuple[UUID, datetime]]:
-        """LIVE sessions whose operator sent heartbeats during the session, the last one before ``before``,
-        with no STALE_TELEMETRY window open: id and time of that last heartbeat."""
+        """LIVE sessions whose operator sent heartbeats or beacons during the session, the last one before
+        ``before``, with no STALE_TELEMETRY window open: id and time of that last sign of life."""
         ...
 
     async def still_stale(self, tx: Tx, session_id: UUID, before: datetime) -> datetime | None:
         """The same for one session, after waiting for heartbeats under way and keeping new ones out until
         the transaction ends; None when one has come."""
+        ...
+
+
+class Beacons(Protocol):
+    """The log of telemetry samples of each session."""
+
+    async def stage(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Stage | None:
+        """The session; ``lock`` keeps other beacons and every transition out until the transaction ends."""
+        ...
+
+    async def newest(self, tx: Tx, session_id: UUID) -> datetime | None:
+        """When the session's newest sample was captured."""
+        ...
+
+    async def add(self, tx: Tx, beacon: Beacon, signed: bool, now: datetime) -> None:
+        """Append; ``signed``: its signature is the operator's wallet's."""
+        ...
+
+
+class Notifications(Protocol):
+    """What outside edges have told of live inputs."""
+
+    async def session_of(self, tx: Tx, uid: str) -> UUID | None:
+        """The session of a live input, locked until the transaction ends."""
+        ...
+
+    async def advance(self, tx: Tx, uid: str, happened: datetime) -> bool:
+        """Note the newest notification; False when one as new has been noted."""
         ...

@@ -4,31 +4,50 @@ from __future__ import annotations
 
 from luxxon_core.http.operation import Access, Call, Operation
 from luxxon_core.http.principal import Scope
-from luxxon_core.kernel.errors import ExternalError, WorkspaceNotFound
+from luxxon_core.kernel.errors import ExternalError, InvalidInput, WorkspaceNotFound
 from luxxon_core.kernel.wire import Timestamp
-from luxxon_core.wallet.schemas import WalletState
+from luxxon_core.wallet.schemas import EventsQuery, OnChainEvent, WalletState
 from luxxon_core.wallet.usecases import Wallets
 
 
 def operations(wallets: Wallets) -> list[Operation]:
     async def get(call: Call[None]) -> WalletState:
-        workspace, pool = await wallets.get(call.acting)
+        workspace, balance, cursor = await wallets.get(call.acting, call.now)
         return WalletState(
             workspace_id=str(workspace.id),
             wallet_address=workspace.wallet_address,
-            tracked_balance=str(pool.amount_uusdc),
-            last_sync_block=str(pool.block_number),
-            updated_at=Timestamp.of(call.now),
+            tracked_balance=str(balance),
+            last_sync_block=str(cursor.block_number),
+            updated_at=Timestamp.of(cursor.updated_at),
         )
+
+    async def events(call: Call[None, EventsQuery]) -> list[OnChainEvent]:
+        page = await wallets.events(call.acting, call.query.cursor, call.query.limit)
+        return [OnChainEvent.of(event_id, call.acting, entry) for event_id, entry in page]
 
     return [
         Operation(
-            "GET",
-            "/wallet",
-            get,
-            Access.WORKSPACE,
-            WalletState,
+            method="GET",
+            path="/wallet",
+            handler=get,
+            access=Access.WORKSPACE,
+            out=WalletState,
+            tag="Wallet",
+            summary="Read the prepaid pool",
             scopes=(Scope.WALLET_READ,),
             errors=(WorkspaceNotFound, ExternalError),
-        )
+        ),
+        Operation(
+            method="GET",
+            path="/wallet/events",
+            handler=events,
+            access=Access.WORKSPACE,
+            out=list[OnChainEvent],
+            tag="Wallet",
+            summary="List deposits, withdrawals, settlements and approvals, newest first",
+            query=EventsQuery,
+            subject="wallet",
+            scopes=(Scope.WALLET_READ,),
+            errors=(InvalidInput("wallet:cursor"), WorkspaceNotFound),
+        ),
     ]

@@ -1,37 +1,209 @@
-"""Reads of the chain for the marketplace and for people."""
+"""Balances and history for people, and the watcher that keeps both."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from luxxon_core.kernel.errors import WorkspaceNotFound
-from luxxon_core.kernel.uow import UnitOfWork
-from luxxon_core.wallet.ports import Chain, PoolBalance
+import structlog
+
+from luxxon_core.kernel.errors import ExternalError, InvalidInput, WorkspaceNotFound
+from luxxon_core.kernel.uow import Tx, UnitOfWork
+from luxxon_core.wallet.domain import Block, Cursor, Entry, seen_by
+from luxxon_core.wallet.ports import ChainLogs, Ledger, PoolBalance, Pools
 from luxxon_core.workspaces.domain import Workspace
 from luxxon_core.workspaces.ports import Workspaces
+
+log = structlog.get_logger(__name__)
+
+PAGE = 50
+MAX_PAGE = 200
+REMEMBERED = 128
+"""Blocks whose hashes are kept; a deeper reorganisation has everything read again."""
+TAIL = 64
+"""So many of the newest blocks are read one by one, each by its hash; older ones in ranges."""
+STEP = 16
+"""Blocks of the tail for each step."""
+HEARTBEAT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Wallets:
-    """Pool balances of workspaces; implements the sessions' port ``Pools``."""
+    """Pool balances and chain events of workspaces."""
 
     uow: UnitOfWork
     workspaces: Workspaces
-    chain: Chain
+    pools: Pools
+    ledger: Ledger
 
-    async def pool_of(self, wallet_address: str) -> int:
-        """µUSDC in the pool, read on the chain now; implements the sessions' port ``Pools``."""
-        return (await self.chain.pool(wallet_address)).amount_uusdc
+    async def pool_of(self, wallet_address: str, *, fresh: bool = False) -> PoolBalance:
+        """The pool on the chain, remembered for the length of a block unless ``fresh``.
 
-    async def get(self, workspace_id: UUID) -> tuple[Workspace, PoolBalance]:
-        """The workspace and the pool of its wallet.
+        A remembered one may lack what was mined a moment ago: nobody is refused because of it.
+
+        Raises:
+            ExternalError: the chain could not be read.
+        """
+        return await self.pools.pool(wallet_address, fresh=fresh)
+
+    async def get(self, workspace_id: UUID, now: datetime) -> tuple[Workspace, int, Cursor]:
+        """The workspace, the pool of its wallet in µUSDC, and how far the watcher has come.
+
+        The pool is what the watcher noted; a wallet that it has met nothing of is read on the chain.
 
         Raises:
             WorkspaceNotFound, ExternalError.
         """
         async with self.uow.read() as tx:
-            workspace = await self.workspaces.get(tx, workspace_id)
+            workspace = await self._workspace(tx, workspace_id)
+            noted = await self.ledger.pool(tx, workspace.wallet_address)
+            cursor = await self.ledger.cursor(tx)
+        pool = noted or await self.pools.pool(workspace.wallet_address)
+        return workspace, pool.amount_uusdc, cursor or Cursor(pool.block_number, now)
+
+    async def events(self, workspace_id: UUID, cursor: UUID | None, limit: int) -> list[tuple[UUID, Entry]]:
+        """What happened to the workspace's wallet, with ids, newest first, following the event ``cursor``.
+
+        Raises:
+            WorkspaceNotFound.
+            InvalidInput: ``wallet:cursor``, no event of this workspace; ``wallet:limit``, below 1.
+        """
+        if limit < 1:
+            raise InvalidInput("wallet:limit")
+        after = None if cursor is None else seen_by(workspace_id, cursor)
+        async with self.uow.read() as tx:
+            workspace = await self._workspace(tx, workspace_id)
+            page = await self.ledger.page(tx, workspace.wallet_address, after, min(limit, MAX_PAGE))
+        if page is None:
+            raise InvalidInput("wallet:cursor")
+        return [(seen_by(workspace_id, entry_id), entry) for entry_id, entry in page]
+
+    async def _workspace(self, tx: Tx, workspace_id: UUID) -> Workspace:
+        workspace = await self.workspaces.get(tx, workspace_id)
         if workspace is None:
             raise WorkspaceNotFound
-        return workspace, await self.chain.pool(workspace.wallet_address)
+        return workspace
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where to go on reading; the hash is unknown before anything has been consumed."""
+
+    number: int
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Reads the contract's logs into the ledger, in order, and takes back what the chain takes back.
+
+    Any number of processes may watch: one at a time does, and what a step consumed commits with the cursor.
+    Nothing is written before the node has answered everything: a slow one holds up no transaction id.
+
+    Attributes:
+        confirmations: how deep a block must lie to be consumed; the newest one has 1.
+    """
+
+    uow: UnitOfWork
+    ledger: Ledger
+    chain: ChainLogs
+    confirmations: int
+
+    async def watch(self, now: datetime) -> int:
+        """Take one step; how many blocks it consumed, or 1 when it took some back.
+
+        Raises:
+            ExternalError: the chain could not be read; the next step takes up where this one began.
+        """
+        async with self.uow.begin() as tx:
+            if not await self.ledger.lock(tx):
+                return 0
+            cursor, head = await self.ledger.cursor(tx), await self.chain.head()
+            if cursor is None:
+                place = _Place(await self.chain.first_block() - 1)
+            else:
+                kept, replaced = await self._kept(tx, head)
+                if replaced:
+                    return await self._rewind(tx, kept, now)
+                if kept is None or kept.number != cursor.block_number:
+                    return 0  # the node lags
+                place = kept
+            blocks, entries = await self._read(place, head + 1 - self.confirmations)
+            if blocks:
+                await self._consume(tx, blocks, entries, now)
+                return blocks[-1].number - place.number
+            if cursor is not None and now - cursor.updated_at >= HEARTBEAT:
+                await self.ledger.move(tx, cursor.block_number, now)
+            return 0
+
+    async def _kept(self, tx: Tx, head: int) -> tuple[_Place | None, bool]:
+        """The newest consumed block that the node has, and whether it has others in place of newer ones.
+
+        A node that merely does not know the newer ones lags, or its chain is shorter for now.
+        """
+        replaced = False
+        for number, remembered in await self.ledger.remembered(tx):
+            block = await self.chain.block(number) if number <= head else None
+            if block is not None and block.hash == remembered:
+                return _Place(number, remembered), replaced
+            replaced = replaced or block is not None
+        return None, replaced
+
+    async def _read(self, place: _Place, target: int) -> tuple[list[Block], list[Entry]]:
+        """Blocks after ``place`` up to ``target``, the last one read at least, and what happened there."""
+        if target - place.number > TAIL:
+            last, entries = await self.chain.entries_between(place.number + 1, target - TAIL)
+            block = await self.chain.block(last)
+            if block is None:
+                raise ExternalError("chain:block", "The chain's node lacks a block that it has logs of")
+            return [block], entries
+        numbers = range(place.number + 1, min(target, place.number + STEP) + 1)
+        blocks: list[Block] = []
+        parent = place.hash
+        for block in await asyncio.gather(*(self.chain.block(number) for number in numbers)):
+            if block is None or parent not in (None, block.parent_hash):
+                break  # the node lags, or its chain has just changed: the next step looks again
+            blocks.append(block)
+            parent = block.hash
+        found = await asyncio.gather(*(self.chain.entries_of(block) for block in blocks))
+        return blocks, [entry for entries in found for entry in entries]
+
+    async def _consume(
+        self, tx: Tx, blocks: Sequence[Block], entries: Sequence[Entry], now: datetime
+    ) -> None:
+        last = blocks[-1].number
+        pools = await self._pools_at({entry.wallet for entry in entries}, last)
+        await self.ledger.add(tx, entries)
+        await self._note(tx, pools, last, now)
+        await self.ledger.remember(tx, blocks, REMEMBERED)
+        await self.ledger.move(tx, last, now)
+
+    async def _rewind(self, tx: Tx, fork: _Place | None, now: datetime) -> int:
+        """Take back what came after the fork, or everything when it lies deeper than we remember."""
+        log.warning("chain reorganised", fork=fork and fork.number)
+        if fork is None:
+            await self.ledger.clear(tx)
+            return 1
+        pools = await self._pools_at(await self.ledger.wallets_after(tx, fork.number), fork.number)
+        await self.ledger.rewind(tx, fork.number)
+        await self._note(tx, pools, fork.number, now)
+        await self.ledger.move(tx, fork.number, now)
+        return 1
+
+    async def _pools_at(self, wallets: Iterable[str], block_number: int) -> dict[str, int | None]:
+        named = sorted(wallets)
+        amounts = await asyncio.gather(*(self.chain.pool_at(wallet, block_number) for wallet in named))
+        return dict(zip(named, amounts, strict=True))
+
+    async def _note(self, tx: Tx, pools: Mapping[str, int | None], block_number: int, now: datetime) -> None:
+        """Write down pools as of a block. Where the node has lost that state the entries say the same; where
+        the two differ, logs were withheld from us, and the contract has the last word."""
+        entered = await self.ledger.balances(tx, pools)
+        for wallet, amount in pools.items():
+            if amount not in (None, entered[wallet]):
+                log.error("ledger and chain differ", wallet=wallet, ledger=entered[wallet], chain=amount)
+        amounts = {w: entered[w] if amount is None else amount for w, amount in pools.items()}
+        await self.ledger.set_pools(tx, amounts, block_number, now)

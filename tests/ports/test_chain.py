@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import AsyncHTTPProvider, AsyncWeb3, Web3
@@ -21,9 +22,11 @@ from web3.logs import DISCARD
 from luxxon_core.adapters.chain.artifacts import artifact
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.embedded_keys import ChainKeys
-from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.adapters.chain.embedded_process import ChainProcess
+from luxxon_core.adapters.chain.external import open_chain, relayer_of
+from luxxon_core.adapters.chain.rpc import NodeError, RpcChain
 from luxxon_core.adapters.chain.signer import LocalSigner
-from luxxon_core.kernel.errors import ExternalError, InvalidInput
+from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
 from luxxon_core.settlement.domain import Payload, compose, session_key
 from luxxon_core.settlement.ports import (
     AlreadySettled,
@@ -380,3 +383,94 @@ async def test_a_chain_that_does_not_answer_keeps_the_url_to_itself(dev: Develop
     with pytest.raises(InvalidInput):
         await ports.pool("0x1234")
     await ports.close()
+
+
+# ---------------------------------------------------------------- a chain that somebody else runs
+
+
+async def test_a_chain_is_opened_by_its_address_alone(dev: Development) -> None:
+    chain = dev.chain
+    opened = await open_chain(chain.rpc_url, chain.settlement_address.lower(), signer=chain.relayer)
+    assert (opened.chain_id, opened.usdc_address) == (chain.chain_id, chain.usdc_address)
+    assert opened.contract == f"{chain.chain_id}:{chain.settlement_address}"
+    assert opened.signer == chain.relayer.address
+    await opened.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"rpc_url": "http://127.0.0.1:9/v2/provider-key"}, "setting rpc_url: The chain cannot be reached"),
+        ({"chain_id": 84532}, "setting chain_id: the chain at rpc_url is 31337, not 84532"),
+        ({"settlement_address": "0x" + "12" * 20}, "setting settlement_address: no contract there"),
+        ({"settlement_address": "0x12"}, "setting settlement_address: not an address"),
+        ({"settlement_address": "usdc"}, "setting settlement_address: the contract there has no usdc()"),
+        ({"usdc_address": "0x" + "12" * 20}, "setting usdc_address: the contract's token is 0x"),
+    ],
+)
+async def test_what_is_wrong_with_a_chain_is_said_in_one_line(
+    dev: Development, wrong: dict[str, Any], line: str
+) -> None:
+    chain = dev.chain
+    given = {"rpc_url": chain.rpc_url, "settlement_address": chain.settlement_address, **wrong}
+    if given["settlement_address"] == "usdc":
+        given["settlement_address"] = chain.usdc_address
+    with pytest.raises(StartError) as caught:
+        await open_chain(**given)
+    assert caught.value.message.startswith(line)
+    assert "\n" not in caught.value.message and "provider-key" not in caught.value.message
+
+
+async def test_what_is_no_ethereum_node_is_refused(dev: Development) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"jsonrpc": "2.0", "id": 0, "result": None})
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    with pytest.raises(StartError, match="no Ethereum node"):
+        await open_chain(f"http://127.0.0.1:{port}", dev.chain.settlement_address)
+    await runner.cleanup()
+
+
+async def test_a_second_server_takes_the_relayers_key_from_the_first_ones_files(tmp_path: Path) -> None:
+    process = await ChainProcess.start(tmp_path)
+    try:
+        keys = tmp_path / "keys"
+        relayer = relayer_of(None, keys / "relayer.json", None, keys / "passphrase")
+        assert relayer is not None
+        opened = await open_chain(process.rpc_url, process.settlement_address, signer=relayer)
+        assert opened.signer == process.relayer.address
+        await opened.close()
+    finally:
+        await process.close()
+
+
+def test_the_relayers_key_is_read_and_never_told(tmp_path: Path) -> None:
+    key = "0x" + "1f" * 32
+    found = relayer_of(key, None, None, None)
+    assert found is not None and found.address == Account.from_key(key).address
+    assert relayer_of(None, None, None, None) is None
+    for wrong in ("0x" + "00" * 32, "0x1f1f", "five" * 16):
+        with pytest.raises(StartError, match="setting relayer_key") as caught:
+            relayer_of(wrong, None, None, None)
+        assert wrong not in str(caught.value)
+    store = tmp_path / "relayer.json"
+    for passphrase, file in ((None, None), (None, tmp_path / "absent"), ("secret-words", None)):
+        with pytest.raises(StartError) as refused:
+            relayer_of(None, store, passphrase, file)
+        assert "secret-words" not in str(refused.value)
+
+
+async def test_a_pool_is_told_exactly_as_of_its_block(dev: Development) -> None:
+    consumer = await dev.funded(10 * USDC)
+    before = await dev.ports.pool(consumer.address)
+    await dev.send(consumer, dev.settlement.functions.withdraw(4 * USDC))
+    after = await dev.ports.pool(consumer.address)
+    assert (after.amount_uusdc, after.block_number) == (6 * USDC, before.block_number + 1)
+    assert await dev.ports.deposits(consumer.address, before.block_number) == 10 * USDC
+    with pytest.raises(NodeError):
+        await dev.ports.deposits(consumer.address, after.block_number + 1)

@@ -57,6 +57,7 @@ class Channel:
         self._picture: Picture | None = None
         self._first_frame_sent = False
         self._media_at = 0.0
+        self.opened_at = context.clock()
         self._flowing_since: float | None = None
         self._flow_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -164,6 +165,11 @@ class Channel:
             self._flowing_since = now
             self._emit(MediaEventKind.CONNECTED, now)
             self._flow_timer = self._loop.call_later(MEDIA_TIMEOUT, self._check_flow)
+
+    def announce(self) -> None:
+        """Say again that media flows, if it does."""
+        if self._flowing_since is not None:
+            self._emit(MediaEventKind.CONNECTED, self._media_at)
 
     def _check_flow(self) -> None:
         silent = time.monotonic() - self._media_at

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from luxxon_core.adapters.aiortc_edge import decoder, private, sdp
 from luxxon_core.adapters.aiortc_edge.channel import Channel, Context
+from luxxon_core.adapters.aiortc_edge.elsewhere import ElsewhereFrames
 from luxxon_core.adapters.aiortc_edge.mux import Mux, advertised_addresses
 from luxxon_core.adapters.aiortc_edge.peer import Peer
 from luxxon_core.adapters.aiortc_edge.publisher import Publisher
@@ -27,7 +29,7 @@ from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.errors import StartError, VideoError
 from luxxon_core.media.domain import Frame, LiveInput, MediaEvent
 
-NAME = "embedded"
+KIND = "embedded"
 SECRET_BYTES = 24
 DECODER_THREADS = 2
 MAX_PUBLISHERS = 4
@@ -65,6 +67,7 @@ class AiortcEdge:
         self,
         *,
         public_url: str | Callable[[], str],
+        name: str = KIND,
         clock: Clock = utc_now,
         udp_host: str = "127.0.0.1",
         udp_port: int = 0,
@@ -76,6 +79,7 @@ class AiortcEdge:
         """Args:
         public_url: base of the URLs minted, without a trailing slash; a callable where it is known only
             when the HTTP server is bound.
+        name: which edge this is among those of a deployment; the same after a restart.
         udp_host: address to bind: loopback, one of the host's, or 0.0.0.0 for all of them.
         udp_port: 0 takes a free one.
         public_addresses: further addresses to advertise, as behind 1:1 NAT.
@@ -84,6 +88,8 @@ class AiortcEdge:
         batch: force or forbid ``sendmmsg``; None takes it where it works.
         """
         self._public_url = public_url
+        self._name = name
+        self._elsewhere = ElsewhereFrames()
         self._clock = clock
         self._udp = udp_host, udp_port
         self._public_addresses = tuple(public_addresses)
@@ -97,7 +103,12 @@ class AiortcEdge:
 
     @property
     def name(self) -> str:
-        return NAME
+        return self._name
+
+    @property
+    def running(self) -> bool:
+        """Between ``start`` and ``close``."""
+        return self._context is not None
 
     async def start(self) -> None:
         """Bind the UDP socket.
@@ -131,6 +142,7 @@ class AiortcEdge:
         self._doors.clear()
         channels, self._channels = list(self._channels.values()), {}
         await _end(channels)
+        await self._elsewhere.close()
         if context is not None and self._executor is not None:
             await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
             context.mux.close()
@@ -151,7 +163,7 @@ class AiortcEdge:
         base = self._base()
         live_input = LiveInput(
             uid=uuid4().hex,
-            edge=NAME,
+            edge=self._name,
             whip_url=f"{base}/whip/{secrets.token_urlsafe(SECRET_BYTES)}",
             whep_url=f"{base}/whep/{secrets.token_urlsafe(SECRET_BYTES)}",
         )
@@ -162,7 +174,7 @@ class AiortcEdge:
         """Raises VideoError when the live input is not one of this edge's, or the edge is not running."""
         if self._context is None:
             raise VideoError("video:edge:stopped", "The media edge is not running")
-        if live_input.edge != NAME or not _UID.fullmatch(live_input.uid):
+        if live_input.edge != self._name or not _UID.fullmatch(live_input.uid):
             raise VideoError("video:live_input:foreign", "The live input belongs to another edge")
         doors = [_door("whip", live_input.whip_url), _door("whep", live_input.whep_url)]
         if live_input.uid not in self._channels:
@@ -176,8 +188,17 @@ class AiortcEdge:
             await _end([channel])
 
     async def frame(self, live_input: LiveInput) -> Frame | None:
+        if live_input.edge != self._name:
+            return await self._elsewhere.frame(live_input)
         channel = self._channels.get(live_input.uid)
         return channel.frame() if channel is not None else None
+
+    def serving(self, before: datetime) -> frozenset[str]:
+        return frozenset(uid for uid, channel in self._channels.items() if channel.opened_at < before)
+
+    def announce(self) -> None:
+        for channel in self._channels.values():
+            channel.announce()
 
     async def events(self) -> AsyncIterator[MediaEvent]:
         while (event := await self._events.get()) is not None:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from luxxon_core.adapters.aiortc_edge import sdp
 from luxxon_core.adapters.aiortc_edge.channel import Channel, NoPublisher
+from luxxon_core.adapters.aiortc_edge.elsewhere import frame_response
 from luxxon_core.adapters.aiortc_edge.peer import Peer
 
 SDP = "application/sdp"
@@ -70,6 +71,7 @@ def edge_routes(edge: Signalling) -> list[web.RouteDef]:
             web.options(endpoint, _preflight),
             web.options(session, _preflight),
         ]
+    routes.append(web.get("/whep/{secret}/frame", _answering(_Side(edge, "whep").frame)))
     return routes
 
 
@@ -147,6 +149,14 @@ class _Side:
     async def end(self, request: web.Request) -> web.Response:
         self._peer(request).close()
         return web.Response(headers=CORS)
+
+    async def frame(self, request: web.Request) -> web.Response:
+        """The latest picture, for other servers of the deployment."""
+        channel = self._edge.channel(self._side, request.match_info["secret"])
+        frame = channel.frame() if channel is not None else None
+        if frame is None:
+            raise _Refused(404, "No picture")
+        return frame_response(frame)
 
     def _peer(self, request: web.Request) -> Peer:
         channel = self._edge.channel(self._side, request.match_info["secret"])

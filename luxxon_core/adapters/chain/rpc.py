@@ -106,10 +106,18 @@ class RpcChain:
     # ---------------------------------------------------------------- wallets
 
     async def pool(self, wallet: str) -> PoolBalance:
-        amount, number = await asyncio.gather(
-            self._read(self._settlement, "deposits(address)", _word(wallet)), self._block_number()
-        )
-        return PoolBalance(amount, number)
+        address = checksum(wallet)
+        number = await self.head()
+        return PoolBalance(await self.deposits(address, number), number)
+
+    async def deposits(self, wallet: str, block_number: int) -> int:
+        """The pool of a wallet after a block, in µUSDC.
+
+        Raises:
+            NodeError: the node has no such block, or has lost its state.
+            ExternalError: the chain does not answer.
+        """
+        return await self._read(self._settlement, "deposits(address)", _word(wallet), hex(block_number))
 
     async def usdc_balance(self, wallet: str) -> int:
         return await self._read(self._usdc, "balanceOf(address)", _word(wallet))
@@ -202,9 +210,7 @@ class RpcChain:
         if found is None or found["blockNumber"] is None:
             return None
         number = int(found["blockNumber"], 16)
-        head, block = await asyncio.gather(
-            self._block_number(), self._rpc("eth_getBlockByNumber", hex(number), False)
-        )
+        head, block = await asyncio.gather(self.head(), self._rpc("eth_getBlockByNumber", hex(number), False))
         if block is None or block["hash"] != found["blockHash"]:
             return None  # its block has just been replaced
         return Receipt(
@@ -215,18 +221,64 @@ class RpcChain:
             timestamp=datetime.fromtimestamp(int(block["timestamp"], 16), UTC),
         )
 
+    # ---------------------------------------------------------------- contracts
+
+    @property
+    def contract(self) -> str:
+        """Names the settlement contract among all of all chains."""
+        return f"{self._chain_id}:{self._settlement}"
+
+    @property
+    def chain_id(self) -> int:
+        return self._chain_id
+
+    @property
+    def settlement_address(self) -> str:
+        return self._settlement
+
+    @property
+    def usdc_address(self) -> str:
+        return self._usdc
+
+    async def code(self, address: str) -> bytes:
+        """The code at an address; empty for an account without any.
+
+        Raises:
+            ExternalError: the chain does not answer.
+        """
+        return _bytes(await self._rpc("eth_getCode", checksum(address), "latest"))
+
+    async def call(self, to: str | None, data: bytes, *, sender: str, gas: int) -> bytes:
+        """What a call on top of the newest block puts out; nothing of it stays.
+
+        Without ``to``, ``data`` is creation code and what it returns comes back.
+
+        Raises:
+            NodeError: it failed; ``reverted`` tells whether the contract did so itself.
+            ExternalError: the chain does not answer.
+        """
+        call = {"from": checksum(sender), "data": _hex(data), "gas": hex(gas)}
+        if to is not None:
+            call["to"] = checksum(to)
+        return _bytes(await self._rpc("eth_call", call, "latest"))
+
     # ---------------------------------------------------------------- transport
 
-    async def _block_number(self) -> int:
+    async def head(self) -> int:
+        """The number of the newest block."""
         return int(await self._rpc("eth_blockNumber"), 16)
 
-    async def _read(self, contract: str, function: str, argument: bytes = b"") -> int:
+    async def _read(self, contract: str, function: str, argument: bytes = b"", block: str = "latest") -> int:
         """Call a view function that returns one static value, as a number."""
         call = {"to": contract, "data": _hex(_selector(function) + argument)}
-        answer = await self._rpc("eth_call", call, "latest")
-        if len(answer) != 2 + 64:
-            raise ExternalError("chain:answer", f"The chain answers {function} with {len(answer)} characters")
-        return int(answer, 16)
+        word = _bytes(await self._rpc("eth_call", call, block))
+        if len(word) != 32:
+            raise ExternalError("chain:answer", f"The chain answers {function} with {len(word)} bytes")
+        return int.from_bytes(word, "big")
+
+    async def request(self, method: str, *params: object) -> Any:
+        """The result of one JSON-RPC request of any kind; raises as :meth:`_rpc` does."""
+        return await self._rpc(method, *params)
 
     async def _rpc(self, method: str, *params: object) -> Any:
         """The result of one request.
@@ -274,6 +326,18 @@ def _word(address: str) -> bytes:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
+
+
+def _bytes(answer: object) -> bytes:
+    """Bytes out of a node's answer.
+
+    Raises:
+        ExternalError: it is none.
+    """
+    try:
+        return bytes.fromhex(str(answer).removeprefix("0x"))
+    except ValueError:
+        raise ExternalError("chain:answer", "The chain's node answers with what is not data") from None
 
 
 def _selector(signature: str) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from luxxon_core.adapters.postgres.database import connection, statements
 from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.telemetry.domain import LiveSession, Reason, Sample, Window
+from luxxon_core.telemetry.domain import Beacon, LiveSession, Reason, Sample, Stage, Window
 
 SQL = statements("telemetry")
 
@@ -53,10 +55,46 @@ class PgHeartbeats:
         ]
 
     async def stale(self, tx: Tx, before: datetime) -> list[tuple[UUID, datetime]]:
-        return [(row["id"], row["last_seen_at"]) for row in await connection(tx).fetch(SQL["stale"], before)]
+        return [(row["id"], row["seen_at"]) for row in await connection(tx).fetch(SQL["stale"], before)]
 
     async def still_stale(self, tx: Tx, session_id: UUID, before: datetime) -> datetime | None:
         # Two statements: the second sees the heartbeat that the first has waited for.
         await connection(tx).execute(SQL["lock_live"], session_id)
         last: datetime | None = await connection(tx).fetchval(SQL["still_stale"], session_id, before)
         return last
+
+
+class PgBeacons:
+    async def stage(self, tx: Tx, session_id: UUID, *, lock: bool = False) -> Stage | None:
+        if lock:  # in a statement of its own: what follows sees what it has waited for
+            await connection(tx).execute(SQL["lock_session"], session_id)
+        row = await connection(tx).fetchrow(SQL["stage"], session_id)
+        return None if row is None else Stage(*row)
+
+    async def newest(self, tx: Tx, session_id: UUID) -> datetime | None:
+        newest: datetime | None = await connection(tx).fetchval(SQL["newest_beacon"], session_id)
+        return newest
+
+    async def add(self, tx: Tx, beacon: Beacon, signed: bool, now: datetime) -> None:
+        await connection(tx).execute(
+            SQL["add_beacon"],
+            beacon.session_id,
+            beacon.captured_at,
+            now,
+            beacon.point.lat,
+            beacon.point.lng,
+            beacon.accuracy_m,
+            beacon.source,
+            beacon.signature,
+            signed,
+            None if beacon.sensors is None else msgspec.json.encode(beacon.sensors).decode(),
+        )
+
+
+class PgNotifications:
+    async def session_of(self, tx: Tx, uid: str) -> UUID | None:
+        session_id: UUID | None = await connection(tx).fetchval(SQL["session_of_input"], uid)
+        return session_id
+
+    async def advance(self, tx: Tx, uid: str, happened: datetime) -> bool:
+        return await connection(tx).fetchval(SQL["advance_input"], uid, happened) is not None

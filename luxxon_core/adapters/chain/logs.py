@@ -1,0 +1,223 @@
+"""The settlement contract's history out of a node's logs.
+
+Sources: EIP-234 (logs of a block by its hash), and what providers limit: the range of blocks, the number of
+results, and how far back state is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from luxxon_core.adapters.chain.rpc import SETTLED, NodeError, RpcChain, checksum
+from luxxon_core.kernel.errors import ExternalError, InvalidInput
+from luxxon_core.settlement.domain import session_of_key
+from luxxon_core.wallet.domain import Block, Entry, EventKind
+
+DEPOSITED = "Deposited(address,uint256)"
+WITHDRAWN = "Withdrawn(address,uint256)"
+APPROVAL = "Approval(address,address,uint256)"
+MAX_SPAN = 10_000
+"""Blocks asked for at once; what a node refuses is halved, what it grants doubled."""
+AT_ONCE = 16
+"""Requests under way together."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RpcLogs:
+    """Implements :class:`~luxxon_core.wallet.ports.ChainLogs`.
+
+    Args:
+        chain: where to ask, and which contracts.
+        first_block: where the contract's history begins; None finds out.
+    """
+
+    def __init__(self, chain: RpcChain, first_block: int | None = None) -> None:
+        self._chain = chain
+        self._first_block = first_block
+        self._span = MAX_SPAN
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def head(self) -> int:
+        return await self._chain.head()
+
+    async def block(self, number: int) -> Block | None:
+        return _block(await self._request("eth_getBlockByNumber", hex(number), False))
+
+    async def first_block(self) -> int:
+        if self._first_block is None:
+            self._first_block = await self._deployed_at()
+        return self._first_block
+
+    async def entries_of(self, block: Block) -> list[Entry]:
+        found = await self._logs({"blockHash": block.hash})
+        return _entries(found, lambda _: block.at)
+
+    async def entries_between(self, first: int, last: int) -> tuple[int, list[Entry]]:
+        while True:
+            last = min(last, first + self._span - 1)
+            try:
+                found = await self._logs({"fromBlock": hex(first), "toBlock": hex(last)})
+            except ExternalError as error:
+                # a time-out, or a refusal by HTTP status, may be about the range as well
+                self._span = max(1, (last - first + 1) // 2)
+                if last == first or not isinstance(error, NodeError):
+                    raise
+                _log.info("fewer blocks at once", blocks=self._span, reason=error.message)
+                continue
+            if last - first + 1 == self._span:
+                self._span = min(MAX_SPAN, 2 * self._span)
+            times = await self._times(found)
+            return last, _entries(found, times.__getitem__)
+
+    async def pool_at(self, wallet: str, block_number: int) -> int | None:
+        try:
+            async with self._slots:
+                return await self._chain.deposits(wallet, block_number)
+        except NodeError as error:
+            _log.info("no state of an old block", block=block_number, reason=error.message)
+            return None
+
+    # ---------------------------------------------------------------- inside
+
+    async def _deployed_at(self) -> int:
+        """The first block with the contract's code, by bisection; an earlier one where old state is gone."""
+        first, last = 0, await self.head()
+        if not await self._has_code(last):
+            raise ExternalError("chain:contract", "There is no contract at the settlement address")
+        try:
+            while first < last:
+                middle = (first + last) // 2
+                if await self._has_code(middle):
+                    last = middle
+                else:
+                    first = middle + 1
+        except NodeError as error:
+            _log.warning("deployment not found", reading_from=first, reason=error.message)
+        return first
+
+    async def _has_code(self, block_number: int) -> bool:
+        code = await self._request("eth_getCode", self._chain.settlement_address, hex(block_number))
+        return code not in (None, "0x", "0x0")
+
+    async def _logs(self, where: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Logs of the contract, and of the token's approvals for it, in order."""
+        topics = _topics()
+        approved = [topics[APPROVAL], None, _word(self._chain.settlement_address)]
+        of_contract = {
+            "address": self._chain.settlement_address,
+            "topics": [[topics[DEPOSITED], topics[WITHDRAWN], topics[SETTLED]]],
+        }
+        of_token = {"address": self._chain.usdc_address, "topics": approved}
+        found = await asyncio.gather(
+            *(self._request("eth_getLogs", {**which, **where}) for which in (of_contract, of_token))
+        )
+        with _understood():
+            logs = [log for part in found for log in part]
+            if any(log.get("removed") for log in logs):
+                raise ExternalError("chain:logs", "The chain's node hands out logs of a dropped block")
+            return sorted(logs, key=lambda log: (int(log["blockNumber"], 16), int(log["logIndex"], 16)))
+
+    async def _times(self, logs: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
+        """The timestamps of the blocks of these logs, by hash."""
+        numbers = {log["blockHash"]: int(log["blockNumber"], 16) for log in logs}
+        blocks = await asyncio.gather(*(self.block(number) for number in numbers.values()))
+        times = {block.hash: block.at for block in blocks if block is not None}
+        if times.keys() != numbers.keys():
+            raise ExternalError("chain:block", "The chain's node lacks a block that it has logs of")
+        return times
+
+    async def _request(self, method: str, *params: object) -> Any:
+        async with self._slots:
+            return await self._chain.request(method, *params)
+
+
+def _block(document: Mapping[str, Any] | None) -> Block | None:
+    if document is None:
+        return None
+    with _understood():
+        at = datetime.fromtimestamp(int(document["timestamp"], 16), UTC)
+        return Block(int(document["number"], 16), document["hash"], document["parentHash"], at)
+
+
+def _entries(logs: Iterable[Mapping[str, Any]], time_of: Callable[[str], datetime]) -> list[Entry]:
+    with _understood():
+        return [entry for log in logs for entry in _meaning(log, time_of(log["blockHash"]))]
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Reads a node's answer.
+
+    Raises:
+        ExternalError: it is not what it should be.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, InvalidInput):
+        raise ExternalError("chain:answer", "The chain's node answers in no known form") from None
+
+
+def _meaning(log: Mapping[str, Any], at: datetime) -> list[Entry]:
+    """A log as the wallets concerned see it.
+
+    A settlement is one entry for the consumer, with all that left the pool, and one for the operator, with
+    what it was paid; where both are one wallet, the consumer's alone, because it is about the pool.
+    """
+    names = {topic: name for name, topic in _topics().items()}
+    topics, data = log["topics"], bytes.fromhex(log["data"][2:])
+    values = [int.from_bytes(data[at : at + 32], "big") for at in range(0, len(data), 32)]
+
+    def entry(kind: EventKind, topic: str, amount: int, change: int, session: UUID | None = None) -> Entry:
+        return Entry(
+            kind=kind,
+            wallet=checksum("0x" + topic[-40:]),
+            tx_hash=log["transactionHash"],
+            log_index=int(log["logIndex"], 16),
+            block_number=int(log["blockNumber"], 16),
+            at=at,
+            amount_uusdc=amount,
+            pool_change_uusdc=change,
+            related_session=session,
+        )
+
+    match names[topics[0]]:
+        case name if name == DEPOSITED:
+            return [entry(EventKind.DEPOSIT, topics[1], values[0], values[0])]
+        case name if name == WITHDRAWN:
+            return [entry(EventKind.WITHDRAWAL, topics[1], values[0], -values[0])]
+        case name if name == APPROVAL:
+            return [entry(EventKind.APPROVAL, topics[1], values[0], 0)]
+    _, key, consumer, operator = topics
+    session, charged = _session(key), values[0] + values[1]
+    paid = [entry(EventKind.SETTLE, consumer, charged, -charged, session)]
+    if operator != consumer:
+        paid.append(entry(EventKind.SETTLE, operator, values[0], 0, session))
+    return paid
+
+
+def _session(key: str) -> UUID | None:
+    try:
+        return session_of_key(bytes.fromhex(key[2:]))
+    except ValueError:
+        return None
+
+
+@cache
+def _topics() -> dict[str, str]:
+    """The first topic of each event."""
+    from eth_utils.crypto import keccak
+
+    return {name: "0x" + keccak(name.encode()).hex() for name in (DEPOSITED, WITHDRAWN, SETTLED, APPROVAL)}
+
+
+def _word(address: str) -> str:
+    return "0x" + address[2:].lower().rjust(64, "0")
