@@ -1,0 +1,180 @@
+"""Repositories that write the log of events as they change what the events tell of.
+
+Here and not in the use cases, so that no way of changing a session, a window or a settlement can leave out
+the event: each is in the same transaction as the row, and tells of exactly what was stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from luxxon_core.adapters.postgres.database import connection
+from luxxon_core.adapters.postgres.events import PgJournal, encoded
+from luxxon_core.adapters.postgres.sessions import PgSessions
+from luxxon_core.adapters.postgres.settlement import PgSettlementStore
+from luxxon_core.adapters.postgres.telemetry import PgBeacons, PgHeartbeats, PgWindows
+from luxxon_core.events.domain import Fix, Kind, Payment, changed_at
+from luxxon_core.kernel.uow import Tx
+from luxxon_core.media.domain import LiveInput
+from luxxon_core.sessions.domain import Session, State
+from luxxon_core.settlement.domain import Settlement
+from luxxon_core.telemetry.domain import Beacon, Reason, Sample, Window
+
+
+class TellingSessions(PgSessions):
+    """Tells that a session was created, changed its state or was given a live input."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def add(self, tx: Tx, session: Session) -> bool:
+        return await super().add(self._telling(tx, session), session)
+
+    async def swap(self, tx: Tx, before: State, session: Session) -> bool:
+        return await super().swap(self._telling(tx, session), before, session)
+
+    async def add_live_input(self, tx: Tx, session_id: UUID, live_input: LiveInput, now: datetime) -> bool:
+        if not await super().add_live_input(tx, session_id, live_input, now):
+            return False
+        session = await self.get(tx, session_id)
+        assert session is not None
+        await self._journal.add(tx, Kind.SESSION_STATE, session_id, session, now)
+        return True
+
+    def _telling(self, tx: Tx, session: Session) -> Tx:
+        return _WithEvent(self._journal, tx, session)
+
+
+class _WithEvent:
+    """A transaction for the one statement that changes a session: it inserts the event as well, for a round
+    trip of its own would make creating and dispatching a fifth slower."""
+
+    __slots__ = ("_journal", "_session", "_tx")
+
+    def __init__(self, journal: PgJournal, tx: Tx, session: Session) -> None:
+        self._journal = journal
+        self._tx = tx
+        self._session = session
+
+    async def fetchval(self, statement: str, *arguments: object) -> object:
+        """What the statement returns: the id of the session, None if nothing was changed."""
+        session = self._session
+        changed: object = await connection(self._tx).fetchval(
+            _with_event(statement, len(arguments)),
+            *arguments,
+            session.consumer_workspace_id,
+            session.operator_workspace_id,
+            encoded(session),
+            changed_at(session),
+        )
+        if changed is not None:
+            self._journal.wrote(self._tx)
+        return changed
+
+
+@cache
+def _with_event(statement: str, given: int) -> str:
+    consumer, operator, data, at = (f"${given + number}" for number in (1, 2, 3, 4))
+    return f"""
+        with changed as (
+            {statement}
+        ), told as (
+            insert into event (kind, session_id, consumer_workspace_id, operator_workspace_id, data, at)
+            select '{Kind.SESSION_STATE}', id, {consumer}, {operator}, {data}::jsonb, {at} from changed
+        )
+        select id from changed
+    """  # noqa: S608 - of statements of ours and numbers of parameters
+
+
+class TellingWindows(PgWindows):
+    """Tells that a disconnect window opened or closed, with the times that were stored."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def open(self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime) -> bool:
+        if not await super().open(tx, window_id, session_id, reason, at):
+            return False
+        await self._tell(tx, Kind.WINDOW_OPENED, session_id, reason)
+        return True
+
+    async def close(self, tx: Tx, session_id: UUID, reason: Reason, at: datetime) -> bool:
+        if not await super().close(tx, session_id, reason, at):
+            return False
+        await self._tell(tx, Kind.WINDOW_CLOSED, session_id, reason)
+        return True
+
+    async def close_all(self, tx: Tx, session_id: UUID, at: datetime) -> None:
+        before = await self.of_session(tx, session_id)
+        await super().close_all(tx, session_id, at)
+        for window in before:
+            if window.closed_at is None:
+                await self._tell(tx, Kind.WINDOW_CLOSED, session_id, window.reason)
+
+    async def _tell(self, tx: Tx, kind: Kind, session_id: UUID, reason: Reason) -> None:
+        """Of one reason at most one window is open, and it is the newest."""
+        windows: list[Window] = [
+            window for window in await self.of_session(tx, session_id) if window.reason is reason
+        ]
+        newest = max(windows, key=lambda window: (window.opened_at, window.closed_at or window.opened_at))
+        at = newest.opened_at if kind is Kind.WINDOW_OPENED else newest.closed_at
+        await self._journal.add(tx, kind, session_id, newest, at)
+
+
+class TellingHeartbeats(PgHeartbeats):
+    """Tells where the operator of a LIVE session is."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def record(self, tx: Tx, workspace_id: UUID, sample: Sample) -> bool:
+        if not await super().record(tx, workspace_id, sample):
+            return False
+        fix = Fix(sample.point.lat, sample.point.lng, sample.accuracy_m, sample.speed_mps)
+        await self._journal.add_samples(tx, workspace_id, fix, sample.at)
+        return True
+
+
+class TellingBeacons(PgBeacons):
+    """Tells where a device says that it is."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def add(self, tx: Tx, beacon: Beacon, signed: bool, now: datetime) -> None:
+        await super().add(tx, beacon, signed, now)
+        fix = Fix(beacon.point.lat, beacon.point.lng, beacon.accuracy_m)
+        await self._journal.add(tx, Kind.TELEMETRY_SAMPLE, beacon.session_id, fix, beacon.captured_at)
+
+
+class TellingSettlementStore(PgSettlementStore):
+    """Tells that a settlement was queued, submitted, confirmed or has to be sent again."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def add(self, tx: Tx, settlement: Settlement) -> bool:
+        if not await super().add(tx, settlement):
+            return False
+        await self._tell(tx, settlement, settlement.confirmed_at or settlement.created_at)
+        return True
+
+    async def save(self, tx: Tx, settlement: Settlement) -> None:
+        before = await self.get(tx, settlement.payload.session_id)
+        await super().save(tx, settlement)
+        if before is None or (before.state, before.tx_hash) != (settlement.state, settlement.tx_hash):
+            await self._tell(tx, settlement, settlement.confirmed_at or settlement.submitted_at)
+
+    async def _tell(self, tx: Tx, settlement: Settlement, at: datetime | None) -> None:
+        payload = settlement.payload
+        payment = Payment(
+            settlement.state,
+            payload.chargeable_seconds,
+            payload.to_amount_uusdc,
+            payload.fee_amount_uusdc,
+            settlement.tx_hash,
+            settlement.confirmed_at,
+        )
+        await self._journal.add(tx, Kind.SETTLEMENT_STATE, payload.session_id, payment, at)

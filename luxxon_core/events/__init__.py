@@ -1,0 +1,1 @@
+"""What happened: the log of events and those who follow it."""
