@@ -17,7 +17,7 @@ from textual.screen import Screen
 from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.context import CameraFacts, ConsoleContext
-from luxxon_tui.feed import EmptyFeed, PollingFeed, SessionFeed
+from luxxon_tui.feed import EmptyFeed, EventFeed, SessionFeed
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.screens.live import LiveScreen
 from luxxon_tui.themes import PALETTES, textual_themes
@@ -41,7 +41,7 @@ class ConsoleApp(App[int]):
         session_id: session to watch.
         context: what no endpoint says.
         clock: the time of day; fixed in tests.
-        feed: takes the place of polling ``api``.
+        feed: takes the place of following ``api``.
         open_video: takes the place of the session's own stream.
     """
 
@@ -99,7 +99,7 @@ class ConsoleApp(App[int]):
 
     def _live_screen(self) -> Screen[None]:
         feed = self._feed or (
-            PollingFeed(self._api, self._session_id, self._clock) if self._api else EmptyFeed()
+            EventFeed(self._api, self._session_id, self._clock) if self._api else EmptyFeed()
         )
         return LiveScreen(feed, self._video or self._session_video, self._facts, self._clock)
 

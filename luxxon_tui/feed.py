@@ -1,13 +1,14 @@
 """Where the Live screen's figures come from: one async iterator of frozen views.
 
-Polling lives here and nowhere else; an event stream can take its place behind :class:`SessionFeed`.
+The server tells what happens; it is asked only where what it told calls for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from statistics import median
@@ -15,22 +16,30 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
+from luxxon_core.events.schemas import (
+    End,
+    Ready,
+    SessionMeter,
+    SessionState,
+    SettlementState,
+    WindowClosed,
+    WindowOpened,
+)
 from luxxon_core.kernel.clock import Clock, milliseconds
 from luxxon_core.kernel.errors import LuxxonError
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.views import PHASES, Failure, LiveView, Loss, Offline, Online, Phase, SessionView
 
 if TYPE_CHECKING:
-    from luxxon_core.client import Luxxon
+    from luxxon_core.client import EventData, EventStream, Luxxon
     from luxxon_core.sessions.schemas import Session
     from luxxon_core.settlement.schemas import Receipt
 
-INTERVAL = 1.0
-SETTLING = 2.0
-"""Seconds between two readings of a session that is over and not yet settled."""
-PAST_SECOND = 0.15
-"""How far after a full second of the session a reading should fall, so that a counter does not skip."""
-WALLET_EVERY = 10
+NEARLY_MS = 100
+"""A meter read this shortly before a full second is shown when that has come: where readings fall on both
+sides of it by turns, a counter would skip."""
+SILENCE = 20.0
+"""Seconds without a sign of life after which the server counts as lost; it sends one every 15 s."""
 LAST_RETRY = 15.0
 TOO_MANY = 429
 
@@ -65,21 +74,22 @@ class EmptyFeed:
         """There is nothing to retry."""
 
 
-class PollingFeed:
-    """Reads session, receipt and wallet once a second.
+class EventFeed:
+    """Follows a session by its event stream; without a session, the pool by that of the workspace.
 
     Losing the server keeps the last figures and tries again after 1, 2, 4, 8 and then every 15 seconds.
     """
 
     def __init__(self, api: Luxxon, session_id: UUID | None, clock: Clock) -> None:
-        self._api = api
+        self._api = api.with_retry(False)  # who looks on is told at once that the server is lost
         self._id = session_id
         self._clock = clock
         self._view = LiveView(Phase.LOADING)
         self._explorer = ""
         self._latencies: deque[int] = deque(maxlen=5)
         self._wake = asyncio.Event()
-        self._readings = 0
+        self._known = False
+        """Whether all has been read since this connection began."""
 
     def retry(self) -> None:
         self._wake.set()
@@ -87,32 +97,79 @@ class PollingFeed:
     async def end(self) -> None:
         if self._id is not None:
             await self._api.sessions.end(self._id)
-            self._wake.set()
 
-    async def views(self) -> AsyncIterator[LiveView]:
+    async def views(self) -> AsyncGenerator[LiveView, None]:
         attempt = 0
         yield self._view
         while True:
             try:
-                await self._read()
-                attempt = 0
-                pause = self._pause()
+                async with aclosing(self._connected()) as views:
+                    async for self._view in views:
+                        attempt = 0
+                        yield self._view
+                return
             except LuxxonError as error:
                 if error.status < 500 and error.status != TOO_MANY:
                     yield replace(self._view, phase=Phase.FAILED, link=Online(), failure=_failure(error))
                     return
-                attempt, pause = attempt + 1, backoff(attempt + 1)
-            if attempt:
-                self._view = self._cut_off(attempt, pause)
+            attempt += 1
+            pause = backoff(attempt)
+            self._wake.clear()
+            self._view = self._cut_off(attempt, pause)
             yield self._view
-            if not attempt and self._done:
-                return
             await self._sleep(pause)
 
-    @property
-    def _done(self) -> bool:
+    async def _connected(self) -> AsyncGenerator[LiveView, None]:
+        """Views while one connection holds; ends when nothing will change any more.
+
+        Raises:
+            ConnectionFailed: it broke.
+        """
+        self._known = False
+        async with self._stream() as stream:
+            async for event in stream:
+                view = await self._after(event.data)
+                if view is not None:
+                    yield view
+                    if view.session is not None and view.session.settled:
+                        return
+
+    def _stream(self) -> EventStream:
+        if self._id is None:
+            return self._api.events(reconnect=False, silence=SILENCE)
+        return self._api.sessions.events(self._id, reconnect=False, silence=SILENCE)
+
+    async def _after(self, told: EventData) -> LiveView | None:
+        """The view after an event, if that changes it."""
+        match told:
+            case Ready():
+                self._known = True
+                return await self._read()
+            case SessionMeter():
+                return await self._metered(told)
+            case SessionState() | SettlementState() | End() if self._known:
+                return await self._read()
+            case WindowOpened() | WindowClosed() if self._known and self._id is not None:
+                return await self._read()
+            case _:
+                return None
+
+    async def _metered(self, told: SessionMeter) -> LiveView | None:
         session = self._view.session
-        return session is not None and session.settled
+        if session is None or self._view.phase is not Phase.LIVE:
+            return None
+        ahead = -told.elapsed_milliseconds % 1000
+        if ahead > NEARLY_MS:
+            ahead = 0
+        await asyncio.sleep(ahead / 1000)
+        elapsed, lost = told.elapsed_milliseconds + ahead, told.lost_milliseconds
+        lost += ahead if session.lost_now else 0
+        clean = max(told.clean_seconds, min((elapsed - lost) // 1000, session.max_seconds))
+        charged = int(told.charged_micro_usdc) + (clean - told.clean_seconds) * session.rate_micro
+        metered = replace(
+            session, elapsed_ms=elapsed, lost_ms=lost, clean_seconds=clean, charged_micro=charged
+        )
+        return replace(self._view, session=metered, as_of=self._clock())
 
     def _cut_off(self, attempt: int, pause: float) -> LiveView:
         now, link = self._clock(), self._view.link
@@ -125,22 +182,10 @@ class PollingFeed:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
-        finally:
-            self._wake.clear()
 
-    def _pause(self) -> float:
-        session = self._view.session
-        if session is None:
-            return float(WALLET_EVERY)
-        if PHASES.get(session.state) is Phase.OVER:
-            return SETTLING
-        if session.state != "LIVE":
-            return INTERVAL
-        return INTERVAL - session.elapsed_ms % 1000 / 1000 + PAST_SECOND
-
-    async def _read(self) -> None:
-        first = self._readings == 0
-        if first:
+    async def _read(self) -> LiveView:
+        """Everything as it is now."""
+        if self._view.as_of is None:
             await self._read_once()
         session = None
         if self._id is not None:
@@ -148,21 +193,17 @@ class PollingFeed:
             found = await self._api.sessions.get(self._id)
             self._latencies.append(round((perf_counter() - asked) * 1000))
             session = session_view(found, await self._receipt(found), self._explorer)
-        if first or self._readings % WALLET_EVERY == 0 or self._changed_state(session):
-            asked = perf_counter()
-            wallet = await self._api.wallet.get()
-            self._view = replace(self._view, pool_micro=int(wallet.tracked_balance))
-            if session is None:
-                self._latencies.append(round((perf_counter() - asked) * 1000))
-        self._readings += 1
-        phase = PHASES.get(session.state, Phase.LIVE) if session else Phase.EMPTY
-        link = Online(round(median(self._latencies)) if self._latencies else None)
-        self._view = replace(self._view, phase=phase, link=link, session=session, as_of=self._clock())
-
-    def _changed_state(self, session: SessionView | None) -> bool:
-        before = self._view.session
-        return bool(
-            before and session and (before.state, before.settlement) != (session.state, session.settlement)
+        asked = perf_counter()
+        wallet = await self._api.wallet.get()
+        if session is None:
+            self._latencies.append(round((perf_counter() - asked) * 1000))
+        return replace(
+            self._view,
+            phase=PHASES.get(session.state, Phase.LIVE) if session else Phase.EMPTY,
+            link=Online(round(median(self._latencies))),
+            session=session,
+            as_of=self._clock(),
+            pool_micro=int(wallet.tracked_balance),
         )
 
     async def _read_once(self) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from luxxon_core.client.transport import ConnectionFailed
+from luxxon_core.client.errors import ConnectionFailed
 from luxxon_core.http.schemas import Config
 from luxxon_core.kernel.errors import ExternalError
 

@@ -7,11 +7,11 @@ import contextlib
 import io
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ import structlog
 from luxxon_core.adapters.postgres.embedded import end_leftover
 from luxxon_core.adapters.system import private_directory
 from luxxon_core.client.wallet import ChainClient
+from luxxon_core.demo.follow import Following, followed
 from luxxon_core.demo.report import FrameInfo, Report
 from luxxon_core.demo.stage import (
     CONSUMER_SCOPES,
@@ -42,16 +43,13 @@ from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.server import Server, running, stop_signal
 from luxxon_core.settings import Settings, default_data_dir, load
-from luxxon_core.settlement.schemas import Receipt, SettlementView
+from luxxon_core.settlement.schemas import Receipt
 
 if TYPE_CHECKING:
     from luxxon_core.source import Source
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-POLL_SECONDS = 0.05
 LIVE_WITHIN_SECONDS = 20.0
 SETTLED_WITHIN_SECONDS = 8.0
 SPARE_SECONDS = 15
@@ -209,52 +207,62 @@ class Demo:
 
     async def _drive(self, consumer: Party, operator: Operator, session_id: str) -> None:
         """Wait for LIVE, let it run, take a frame, end it, wait for the money."""
-        live = await self._live(consumer, operator, session_id)
-        assert live.started_at is not None
-        if operator.posted_at is not None:
-            self.report.timings.first_frame_ms = milliseconds(
-                live.started_at - Timestamp.of(operator.posted_at)
-            )
-        self._say("LIVE")
-        await self._run_length(consumer, session_id, live)
-        try:
-            self.report.frame = await self._take_frame(consumer, session_id)
-        finally:
-            with contextlib.suppress(InvalidState):  # ended in the console
-                await consumer.api.sessions.end(session_id)
-        self._say("ENDED")
-        await self._settle(consumer, session_id)
+        async with followed(consumer.api, session_id) as session:
+            live = await self._live(consumer, operator, session_id, session)
+            assert live.started_at is not None
+            if operator.posted_at is not None:
+                self.report.timings.first_frame_ms = milliseconds(
+                    live.started_at - Timestamp.of(operator.posted_at)
+                )
+            self._say("LIVE")
+            await self._run_length(live, session)
+            try:
+                self.report.frame = await self._take_frame(consumer, session_id)
+            finally:
+                with contextlib.suppress(InvalidState):  # ended in the console
+                    await consumer.api.sessions.end(session_id)
+            self._say("ENDED")
+            await self._settle(session)
 
-    async def _live(self, consumer: Party, operator: Operator, session_id: str) -> Receipt:
-        async def look() -> Receipt | None:
-            if self.stop.is_set():
-                raise Interrupted
-            receipt = await consumer.api.sessions.receipt(session_id)
-            return receipt if receipt.state != "ASSIGNED" else None
-
-        try:
-            receipt = await _until(look, LIVE_WITHIN_SECONDS)
-        except (TimeoutError, Interrupted):
+    async def _live(
+        self, consumer: Party, operator: Operator, session_id: str, session: Following
+    ) -> Receipt:
+        told = await self._unless_stopped(session.until(lambda one: not one.waits, LIVE_WITHIN_SECONDS))
+        if not told:
             with contextlib.suppress(InvalidState):
                 await consumer.api.sessions.cancel(session_id)
             if self.stop.is_set():
-                raise
+                raise Interrupted
             reason = operator.agent.status.last_error
             message = "the camera's first frame did not arrive" + (f": {reason}" if reason else "")
-            raise DemoFailed(message=message) from None
+            raise DemoFailed(message=message)
+        receipt = await consumer.api.sessions.receipt(session_id)
         if receipt.started_at is None:
             raise DemoFailed(message=f"the session was {receipt.state} before it was LIVE")
         return receipt
 
-    async def _run_length(self, consumer: Party, session_id: str, live: Receipt) -> None:
+    async def _run_length(self, live: Receipt, session: Following) -> None:
         """Until the asked LIVE time is over, the session is, or somebody wants it to be."""
         assert live.started_at is not None
-        while (left := self.options.seconds - (utc_now() - live.started_at).total_seconds()) > 0:
+        left = self.options.seconds - (utc_now() - live.started_at).total_seconds()
+        await self._unless_stopped(session.until(lambda one: one.state != "LIVE", max(0.0, left)))
+
+    async def _unless_stopped(self, waiting: Coroutine[object, object, None]) -> bool:
+        """Whether what is waited for came, before its time was out and before anybody wanted an end."""
+        wanted = asyncio.create_task(waiting, name="wait")
+        stopped = asyncio.create_task(self.stop.wait(), name="stopped")
+        try:
+            await asyncio.wait((wanted, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not wanted.done():
+                return False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stop.wait(), min(left, 0.25))
-                return
-            if (await consumer.api.sessions.get(session_id)).state != "LIVE":
-                return
+                wanted.result()
+                return True
+            return False
+        finally:
+            for task in (wanted, stopped):
+                task.cancel()
+            await asyncio.gather(wanted, stopped, return_exceptions=True)
 
     async def _take_frame(self, consumer: Party, session_id: str) -> FrameInfo | None:
         """The latest picture, saved where asked; None when the session has ended before."""
@@ -274,13 +282,9 @@ class Demo:
                 raise DemoFailed(message=f"cannot write {path}: {error.strerror}") from error
         return FrameInfo(str(path) if path else None, width, height, len(jpeg))
 
-    async def _settle(self, consumer: Party, session_id: str) -> None:
-        async def look() -> SettlementView | None:
-            view = await consumer.api.settlements.get(session_id)
-            return view if view.state == "CONFIRMED" else None
-
+    async def _settle(self, session: Following) -> None:
         with contextlib.suppress(TimeoutError):  # the report says that it is not confirmed
-            await _until(look, SETTLED_WITHIN_SECONDS)
+            await session.until(lambda one: one.settlement == "CONFIRMED", SETTLED_WITHIN_SECONDS)
             self.report.confirmed_at = utc_now()
 
     async def _with_console(
@@ -313,17 +317,3 @@ class Demo:
             for task in (showing, stopping, driving):
                 task.cancel()
             await asyncio.gather(showing, stopping, driving, return_exceptions=True)
-
-
-async def _until(look: Callable[[], Awaitable[T | None]], seconds: float) -> T:
-    """Poll until ``look`` finds something.
-
-    Raises:
-        TimeoutError: nothing was found in time.
-    """
-    deadline = time.monotonic() + seconds
-    while (found := await look()) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        await asyncio.sleep(POLL_SECONDS)
-    return found

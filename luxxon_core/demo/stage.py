@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 CONSUMER_SCOPES = ("sessions:read", "sessions:create", "wallet:read")
 SUPPLIER_SCOPES = ("sessions:read", "sessions:operate")
 GAS_WEI = 10**18
-ASSIGNMENT_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ async def party(api_url: str, slug: str, role: str, scopes: tuple[str, ...]) -> 
 
 async def fund(server: Server, chain: ChainClient, consumer: Party, seconds: int) -> None:
     """Test money from the development chain, then approve and deposit, signed by the consumer."""
-    amount = server.deployment.cases.sessions.policy.base_rate_uusdc * seconds
-    await server.deployment.parts.chain.faucet(consumer.wallet.address, GAS_WEI, amount)
+    amount = server.deployment.cases.pricing.tariff.base_rate_uusdc * seconds
+    await server.deployment.parts.development_chain.faucet(consumer.wallet.address, GAS_WEI, amount)
     await chain.top_up(consumer.wallet, amount)
 
 
@@ -89,7 +88,7 @@ async def operating(supplier: Party, source: Source, at: Point) -> AsyncIterator
     """The operator's agent, ONLINE and waiting; it goes OFFLINE when the block ends."""
     import httpx
 
-    from luxxon_core.operator.agent import AgentState, Location, OperatorAgent
+    from luxxon_core.operator.agent import Location, OperatorAgent
 
     async def note_offer(request: httpx.Request) -> None:
         if request.method == "POST" and operator.posted_at is None:
@@ -103,16 +102,16 @@ async def operating(supplier: Party, source: Source, at: Point) -> AsyncIterator
             Location(at.lat, at.lng),
             device_kind="FIXED",
             http=http,
-            poll_seconds=ASSIGNMENT_POLL_SECONDS,
         )
         operator = Operator(agent)
         task = asyncio.create_task(agent.run(), name="operator")
+        online = asyncio.create_task(agent.online.wait(), name="online")
         try:
-            while agent.status.state is AgentState.STARTING:
-                done, _ = await asyncio.wait({task}, timeout=0.02)
-                if done:
-                    task.result()
+            await asyncio.wait({task, online}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
             yield operator
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for one in (online, task):
+                one.cancel()
+            await asyncio.gather(online, task, return_exceptions=True)

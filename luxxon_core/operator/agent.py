@@ -7,12 +7,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from luxxon_core.events.schemas import Ready, SessionState
 from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.operator.marketplace import OPEN_STATES, Desk, MarketplaceApi, SessionLike
 from luxxon_core.source import FixType, GeoPose, PoseSource, Source
 
 if TYPE_CHECKING:
@@ -25,71 +27,13 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 5.0
 """Cadence of heartbeats; the marketplace calls a workspace stale after 25 s (api-contract §11.3)."""
 BACKOFF = (0.5, 5.0)
+RENEW = (2.0, 10.0)
+"""Seconds without a publication after which the marketplace is asked where to publish; they double."""
 MAX_SKEW = 86_400_000
 """Milliseconds that a heartbeat's sequence may run ahead of the clock."""
 T = TypeVar("T")
-OPEN_STATES = ("ASSIGNED", "LIVE")
 PASSING = frozenset({408, 409, 425, 429})
 """Refusals of a call as it stands that time may cure; every other 4xx stays what it is."""
-
-
-class SessionLike(Protocol):
-    """What the agent reads of a session (api-contract §5.1)."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def operator_workspace_id(self) -> str | None: ...
-
-
-class StartedLike(Protocol):
-    @property
-    def whip_url(self) -> str: ...
-
-
-class SessionsApi(Protocol):
-    async def list(self, workspace_id: str, /) -> Sequence[SessionLike]: ...
-    async def get(self, session_id: str, /) -> SessionLike: ...
-    async def start(self, session_id: str, /) -> StartedLike: ...
-
-
-class WorkspacesApi(Protocol):
-    async def update(
-        self,
-        workspace_id: str,
-        /,
-        *,
-        availability_state: str,
-        coverage_lat: float,
-        coverage_lng: float,
-        coverage_radius_meters: float,
-        device_kind: str | None,
-    ) -> object: ...
-
-    async def set_availability(self, workspace_id: str, availability_state: str, /) -> object: ...
-
-    async def heartbeat(
-        self,
-        workspace_id: str,
-        /,
-        *,
-        lat: float,
-        lng: float,
-        accuracy_meters: float,
-        sequence: int,
-        session_id: str | None,
-    ) -> object: ...
-
-
-class MarketplaceApi(Protocol):
-    """The part of :class:`luxxon_core.client.Luxxon` that an operator needs. It raises LuxxonError."""
-
-    @property
-    def sessions(self) -> SessionsApi: ...
-    @property
-    def workspaces(self) -> WorkspacesApi: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +84,10 @@ class OperatorAgent:
     http: httpx.AsyncClient | None = None
     clock: Clock = utc_now
     heartbeat_seconds: float = HEARTBEAT_SECONDS
-    poll_seconds: float = 0.5
+    online: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
+    """Set once the workspace is ONLINE."""
     _publisher: Publisher = field(init=False, repr=False)
+    _desk: Desk = field(init=False, repr=False)
     _state: AgentState = field(default=AgentState.STARTING, init=False)
     _session: SessionLike | None = field(default=None, init=False, repr=False)
     _declined: set[str] = field(default_factory=set, init=False, repr=False)
@@ -155,6 +101,7 @@ class OperatorAgent:
         from luxxon_core.operator.publisher import Publisher
 
         self._publisher = Publisher(self.source, http=self.http)
+        self._desk = Desk(self.workspace_id)
 
     @property
     def status(self) -> AgentStatus:
@@ -180,6 +127,7 @@ class OperatorAgent:
         try:
             await self._insisting(self._go_online)
             self._state = AgentState.WAITING
+            self.online.set()
             await self._serve_all()
         finally:
             self._state = AgentState.STOPPED
@@ -190,25 +138,44 @@ class OperatorAgent:
         return await self._publisher.publish(whip_url)
 
     async def assignments(self) -> AsyncGenerator[SessionLike, None]:
-        """Open sessions of this workspace, oldest first; one that is still open at the next turn comes again.
-
-        The one place that knows how assignments are learnt of.
-        """
+        """Open sessions of this workspace, oldest first; one that is still open then comes again."""
         while True:
-            sessions = await self._insisting(lambda: self.api.sessions.list(self.workspace_id))
-            mine = [
-                session
-                for session in sessions
-                if session.operator_workspace_id == self.workspace_id
-                and session.state in OPEN_STATES
-                and session.id not in self._declined
-            ]
-            if mine:
-                yield mine[-1]  # the list is newest first
-            await asyncio.sleep(self.poll_seconds)
+            session = self._desk.first(without=self._declined)
+            if session is not None:
+                yield session
+            else:
+                await self._desk.news()
+
+    async def _listen(self) -> None:
+        """Keep the desk up to date: the one place that knows how assignments are learnt of.
+
+        Each new connection begins with a list, of what happened before it.
+        """
+        delay = BACKOFF[0]
+        while True:
+            try:
+                async with aclosing(self.api.events()) as events:
+                    async for event in events:
+                        delay = BACKOFF[0]
+                        if isinstance(event.data, SessionState):
+                            self._desk.told(event.data.session)
+                        elif isinstance(event.data, Ready):
+                            self._desk.listed(await self._insisting(self._open_sessions))
+            except LuxxonError as error:
+                if _for_good(error):
+                    raise
+                self._failed("agent.events_failed", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, BACKOFF[1])
+
+    async def _open_sessions(self) -> Sequence[SessionLike]:
+        return await self.api.sessions.list(self.workspace_id, state=OPEN_STATES, side="operator")
 
     async def _serve_all(self) -> None:
-        beating = [asyncio.create_task(self._heartbeat_loop(), name="heartbeats")]
+        beating = [
+            asyncio.create_task(self._heartbeat_loop(), name="heartbeats"),
+            asyncio.create_task(self._listen(), name="events"),
+        ]
         if isinstance(self.source, PoseSource):
             beating.append(asyncio.create_task(self._follow(self.source), name="poses"))
         serving = asyncio.create_task(self._serve_assignments(), name="assignments")
@@ -235,7 +202,7 @@ class OperatorAgent:
                 except LuxxonError as error:
                     if error.status == 401:
                         raise
-                    # Cancelled meanwhile, or the edge or the source failed: the next poll tells.
+                    # Cancelled meanwhile, of which we shall be told, or the edge or the source failed.
                     self._failed("agent.session_failed", error)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, BACKOFF[1])
@@ -257,38 +224,68 @@ class OperatorAgent:
         started = await self.api.sessions.start(session.id)
         self._session, self._state = session, AgentState.PUBLISHING
         log.info("agent.publishing", session=session.id)
-        publishing = asyncio.create_task(self.publish(started.whip_url), name="publish")
-        watching = asyncio.create_task(self._until_over(session.id), name="session-watch")
+        over = asyncio.create_task(self._until_over(session.id), name="session-watch")
         try:
-            await asyncio.wait((publishing, watching), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # Cancelling the publisher makes it delete its WHIP resource.
-            publishing.cancel()
-            watching.cancel()
-            await asyncio.gather(publishing, watching, return_exceptions=True)
-        for task in (publishing, watching):
-            if not task.cancelled():
-                task.result()
-        if watching.cancelled():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._until_over(session.id)
-            except TimeoutError:
-                self._note(
-                    "agent.publish_ended", f"publishing ended before the session ({publishing.result()})"
-                )
+            end = await self._publish_where_it_is_wanted(session.id, started.whip_url, over)
+            if end is not None:
+                await asyncio.wait((over,), timeout=patience)
+            if not over.done():
+                self._note("agent.publish_ended", f"publishing ended before the session ({end})")
                 return False
+            over.result()
+        finally:
+            over.cancel()
+            await asyncio.gather(over, return_exceptions=True)
         self._served += 1
         log.info("agent.session_over", session=session.id)
         return True
 
-    async def _until_over(self, session_id: str) -> None:
+    async def _publish_where_it_is_wanted(
+        self, session_id: str, url: str, over: asyncio.Task[None]
+    ) -> PublishEnd | None:
+        """Publish until that ends by itself, or ``over`` is done: None. Moves to another edge when the
+        marketplace names one."""
         while True:
-            session = await self._insisting(lambda: self.api.sessions.get(session_id))
+            publishing = asyncio.create_task(self.publish(url), name="publish")
+            moving = asyncio.create_task(self._renewed(session_id, url), name="edge-watch")
+            try:
+                await asyncio.wait((publishing, moving, over), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Cancelling the publisher makes it delete its WHIP resource.
+                publishing.cancel()
+                moving.cancel()
+                await asyncio.gather(publishing, moving, return_exceptions=True)
+            if over.done():
+                return None
+            if not publishing.cancelled():
+                return publishing.result()
+            url = moving.result()
+            log.info("agent.moved", session=session_id)
+
+    async def _renewed(self, session_id: str, url: str) -> str:
+        """Where to publish now that ``url`` is no good: ask while nothing can be published there."""
+        from luxxon_core.operator.publisher import PublishState
+
+        delay = RENEW[0]
+        while True:
+            await asyncio.sleep(delay)
+            if self._publisher.status.state is PublishState.PUBLISHING:
+                delay = RENEW[0]
+                continue
+            try:
+                started = await self.api.sessions.start(session_id)
+                if started.whip_url != url:
+                    return started.whip_url
+            except LuxxonError as error:
+                if error.status == 401:
+                    raise
+                self._failed("agent.renewal_failed", error)
+            delay = min(delay * 2, RENEW[1])
+
+    async def _until_over(self, session_id: str) -> None:
+        while (session := self._desk.get(session_id)) is not None:
             self._session = session
-            if session.state not in OPEN_STATES:
-                return
-            await asyncio.sleep(self.poll_seconds)
+            await self._desk.news()
 
     async def _heartbeat_loop(self) -> None:
         while True:
@@ -366,7 +363,7 @@ class OperatorAgent:
             try:
                 return await call()
             except LuxxonError as error:
-                if 400 <= error.status < 500 and error.status not in PASSING:
+                if _for_good(error):
                     raise
                 self._failed("agent.api_failed", error)
             await asyncio.sleep(delay)
@@ -379,6 +376,11 @@ class OperatorAgent:
         if reason != self._last_error:  # once, not at every attempt
             log.warning(event, reason=reason)
         self._last_error = reason
+
+
+def _for_good(error: LuxxonError) -> bool:
+    """Whether waiting cannot cure a refusal."""
+    return 400 <= error.status < 500 and error.status not in PASSING
 
 
 def _broken(label: str, what: str, error: Exception) -> LuxxonError:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from luxxon_core.client import ConnectionFailed, Luxxon
-from luxxon_core.client.transport import ApiError
+from luxxon_core.client import ApiError, ConnectionFailed, Luxxon
+from luxxon_core.events.schemas import Ready, SessionMeter, SessionState
+from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import (
     Conflict,
     InvalidInput,
@@ -21,8 +22,11 @@ from luxxon_core.kernel.errors import (
     Unavailable,
     WorkspaceNotFound,
 )
+from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.operator.agent import AgentState, Location, MarketplaceApi, OperatorAgent, SessionLike
+from luxxon_core.operator import agent as agents
+from luxxon_core.operator.agent import AgentState, Location, OperatorAgent
+from luxxon_core.operator.marketplace import MarketplaceApi, SessionLike
 from luxxon_core.source import FixType, GeoPose, SourceConfigError
 from luxxon_core.testing import FakeSource
 
@@ -43,6 +47,11 @@ class Started:
     whip_url: str
 
 
+@dataclass(frozen=True)
+class Told:
+    data: object
+
+
 @dataclass
 class Marketplace:
     """The API as the agent sees it: the server's rules for heartbeats, and sessions that the test moves."""
@@ -55,6 +64,8 @@ class Marketplace:
     down: bool = False
     refusal: LuxxonError | None = None
     started: list[str] = field(default_factory=list)
+    listed: int = 0
+    listeners: list[asyncio.Queue[Told | None]] = field(default_factory=list)
 
     @property
     def sessions(self) -> Marketplace:
@@ -68,9 +79,36 @@ class Marketplace:
         self.stored = {session.id: session} | self.stored  # newest first, as the server lists them
         if live_input is not None:
             self.inputs[session.id] = live_input
+        self._tell(session)
 
     def move(self, session_id: str, state: str) -> None:
         self.stored[session_id] = replace(self.stored[session_id], state=state)
+        self._tell(self.stored[session_id])
+
+    def _tell(self, session: Session) -> None:
+        at = Timestamp.of(utc_now())
+        state = SessionState(session.id, at, session)  # type: ignore[arg-type]
+        for listener in self.listeners:
+            listener.put_nowait(Told(SessionMeter(session.id, at, 1, "1000", 1000, 0)))
+            listener.put_nowait(Told(state))
+
+    def cut(self) -> None:
+        """Break every stream; the SDK comes back by itself."""
+        for listener in self.listeners:
+            listener.put_nowait(None)
+
+    async def events(self) -> AsyncGenerator[Told, None]:
+        while True:
+            self._answering()
+            queue: asyncio.Queue[Told | None] = asyncio.Queue()
+            self.listeners.append(queue)
+            try:
+                yield Told(Ready(Timestamp.of(utc_now())))
+                while (told := await queue.get()) is not None:
+                    self._answering()
+                    yield told
+            finally:
+                self.listeners.remove(queue)
 
     def _answering(self) -> None:
         if self.down:
@@ -78,13 +116,10 @@ class Marketplace:
         if self.refusal is not None:
             raise self.refusal
 
-    async def list(self, workspace_id: str, /) -> list[Session]:
+    async def list(self, workspace_id: str, /, *, state: Iterable[str], side: str) -> list[Session]:
         self._answering()
+        self.listed += 1
         return [*self.stored.values()]
-
-    async def get(self, session_id: str, /) -> Session:
-        self._answering()
-        return self.stored[session_id]
 
     async def start(self, session_id: str, /) -> Started:
         self._answering()
@@ -128,9 +163,7 @@ async def run(market: Marketplace, camera: FakeSource) -> AsyncIterator[Run]:
     tasks: list[asyncio.Task[None]] = []
 
     async def start(**options: Any) -> OperatorAgent:
-        agent = OperatorAgent(
-            market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02, **options
-        )
+        agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, **options)
         tasks.append(asyncio.create_task(agent.run()))
         return agent
 
@@ -236,7 +269,7 @@ async def test_a_refused_credential_ends_it(market: Marketplace, camera: FakeSou
 async def test_a_credential_revoked_later_ends_it(
     market: Marketplace, camera: FakeSource, until: Until
 ) -> None:
-    agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02)
+    agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05)
     task = asyncio.create_task(agent.run())
     await until(lambda: agent.status.state is AgentState.WAITING)
     market.refusal = RevokedApiKey()
@@ -317,7 +350,7 @@ async def test_a_position_that_breaks_does_not_take_the_operator_offline(
             yield self.pose.get_nowait()
 
     async with Camera() as camera:
-        agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05, poll_seconds=0.02)
+        agent = OperatorAgent(market, camera, ME, BRUSSELS, heartbeat_seconds=0.05)
         task = asyncio.create_task(agent.run())
         await until(lambda: "ConnectionResetError" in (agent.status.last_error or ""))
         assert "hunter2" not in str(agent.status)
@@ -387,3 +420,77 @@ async def test_a_refusal_that_passes_is_waited_for(
     await until(lambda: agent.status.last_error)
     market.refusal = None
     await until(lambda: agent.status.state is AgentState.WAITING)
+
+
+async def test_it_asks_once_for_what_it_is_told_and_again_after_each_lost_connection(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    agent = await run()
+    await until(lambda: market.listeners)
+    market.assign(Session("one"), await edge.create())
+    await until(lambda: agent.status.publish.frames > 3)
+    market.move("one", "LIVE")
+    await until(lambda: agent.status.session_state == "LIVE")
+    assert market.listed == 1
+    market.stored["one"] = replace(market.stored["one"], state="ENDED")  # nobody tells
+    market.assign(Session("another", operator_workspace_id=OTHER))
+    market.cut()
+    await until(lambda: agent.status.state is AgentState.WAITING and agent.status.sessions_served == 1)
+    assert market.listed == 2
+
+
+async def test_an_assignment_is_taken_up_at_once(
+    market: Marketplace, edge: Any, run: Run, until: Until
+) -> None:
+    await run()
+    await until(lambda: market.listeners)
+    live_input = await edge.create()
+    began = asyncio.get_running_loop().time()
+    market.assign(Session("one"), live_input)
+    while not market.started:
+        await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() - began < 0.1
+
+
+@pytest.mark.parametrize("loss", ["gone", "unreachable"])
+async def test_when_the_edge_dies_it_asks_where_to_publish_and_moves_there(
+    market: Marketplace,
+    edge: Any,
+    run: Run,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    loss: str,
+    unused_tcp_port: int,
+) -> None:
+    monkeypatch.setattr(agents, "RENEW", (0.3, 1.0))
+    first, second = await edge.create(), await edge.create()
+    if loss == "unreachable":
+        nobody = f"http://127.0.0.1:{unused_tcp_port}/whip/dead"
+        first = replace(first, whip_url=nobody)
+    agent = await run()
+    await until(lambda: market.listeners)
+    market.assign(Session("one", state="LIVE"), first)
+    if loss == "gone":
+        await until(lambda: agent.status.publish.frames > 3)
+        await edge.delete(first)
+    else:
+        await until(lambda: len(market.started) >= 2)  # the same URL again: it goes on trying there
+        assert edge.publishers == 0
+    frames = agent.status.publish.frames
+    market.inputs["one"] = second
+    await until(lambda: edge.publishers == 1 and agent.status.publish.frames > frames + 3)
+    assert agent.status.session_id == "one"
+    market.move("one", "ENDED")
+    await until(lambda: agent.status.state is AgentState.WAITING and edge.publishers == 0)
+    assert agent.status.sessions_served == 1
+
+
+async def test_where_it_publishes_nothing_is_asked_for(
+    market: Marketplace, edge: Any, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "RENEW", (1.0, 1.0))
+    market.assign(Session("one"), await edge.create())
+    agent = await run()
+    await until(lambda: agent.status.publish.frames > 30)
+    await until(lambda: agent.status.publish.frames > 60)
+    assert market.started == ["one"]
