@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 EXAMPLES = """
 \b
@@ -86,12 +86,13 @@ def demo(
 @click.pass_obj
 def serve(log_level: str, host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Run the marketplace: API, dispatcher, meter, relayer and media edge."""
-    _logging("info" if log_level == "warning" else log_level)
     from luxxon_core.server import serve as run
     from luxxon_core.settings import load
 
     given = {"host": host, "port": port, "data_dir": data_dir}
-    _run(run(load(**{name: value for name, value in given.items() if value is not None})))
+    settings = load(**{name: value for name, value in given.items() if value is not None})
+    _logging("info" if log_level == "warning" else log_level, settings.log_format)
+    _run(run(settings))
 
 
 @cli.command()
@@ -104,6 +105,115 @@ def plugins() -> None:
         click.echo(f"{key:12} {source_type.title}")
     for failure in registry.failures:
         click.echo(f"{failure.plugin:12} not loaded: {failure.reason}", err=True)
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the API."""
+    from luxxon_core import __version__
+    from luxxon_core.http.documents import BASE, openapi_json
+    from luxxon_core.rows import described
+
+    click.echo(openapi_json(described(), version=__version__, server_url=BASE), nl=False)
+
+
+@cli.group()
+def db() -> None:
+    """Look at the database's schema and change it."""
+
+
+_data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data is kept."
+)
+
+
+@db.command()
+@_data_dir
+@click.pass_obj
+def check(log_level: str, data_dir: Path | None) -> None:
+    """Compare the schema with what this version needs.
+
+    Exits with 0 when it is that, 1 when it is older or missing, 2 when it is newer.
+    """
+    from luxxon_core.adapters.postgres import schema
+
+    async def run(dsn: str, geography: str) -> int:
+        found = await schema.look(dsn)
+        click.echo(f"revision   {found.revision or 'none'}")
+        click.echo(f"head       {schema.head()}")
+        click.echo(f"geography  {found.flavour or 'none'}")
+        return {schema.Age.CURRENT: 0, schema.Age.NEWER: 2}.get(found.age, 1)
+
+    _on_database(log_level, data_dir, run, make=False)
+
+
+@db.command()
+@_data_dir
+@click.pass_obj
+def upgrade(log_level: str, data_dir: Path | None) -> None:
+    """Bring the schema to what this version needs; an empty database is set up."""
+    from luxxon_core.adapters.postgres import schema
+
+    async def run(dsn: str, geography: str) -> int:
+        before = await schema.upgrade(dsn, geography)
+        came = "as it was" if before.age is schema.Age.CURRENT else f"from {before.revision or 'nothing'}"
+        click.echo(f"the database has schema {schema.head()}, {came}")
+        return 0
+
+    _on_database(log_level, data_dir, run, make=True)
+
+
+@db.command()
+@click.argument("revision", default="-1")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_data_dir
+@click.pass_obj
+def downgrade(log_level: str, revision: str, yes: bool, data_dir: Path | None) -> None:
+    """Take the schema back to REVISION, by default the one before; "base" removes everything."""
+    if not yes:
+        click.confirm("What later schemas added is lost. Go on?", abort=True)
+    from luxxon_core.adapters.postgres import schema
+
+    async def run(dsn: str, geography: str) -> int:
+        before = await schema.downgrade(dsn, revision)
+        after = await schema.look(dsn)
+        click.echo(f"the database has schema {after.revision or 'none'}, from {before.revision or 'none'}")
+        return 0
+
+    _on_database(log_level, data_dir, run, make=False)
+
+
+def _on_database(
+    log_level: str,
+    data_dir: Path | None,
+    work: Callable[[str, str], Coroutine[Any, Any, int]],
+    *,
+    make: bool,
+) -> None:
+    """Run ``work`` on the address and the wished geography of the database that the settings name, or on
+    those of the embedded one, which is started for it, and made if ``make``."""
+    _logging(log_level)
+    from luxxon_core.adapters.postgres.embedded import EmbeddedPostgres
+    from luxxon_core.adapters.system import locked
+    from luxxon_core.kernel.errors import StartError
+    from luxxon_core.settings import load
+
+    settings = load(**({"data_dir": data_dir} if data_dir is not None else {}))
+
+    async def embedded(directory: Path) -> int:
+        if not make and not (directory / "PG_VERSION").exists():
+            raise StartError(message=f"there is no database in {directory} yet")
+        with locked(settings.data_dir):
+            server = await EmbeddedPostgres.start(directory, durable=settings.durable)
+            try:
+                return await work(server.dsn, settings.geography)
+            finally:
+                await server.close()
+
+    if settings.database_url is not None:
+        _run(work(settings.database_url.get_secret_value(), settings.geography))
+    else:
+        _run(embedded(settings.data_dir / "postgres"))
 
 
 def _at_a_terminal() -> bool:
@@ -132,23 +242,39 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
         sys.exit(runner.run(work) or 0)
 
 
-def _logging(level: str) -> None:
+def _logging(level: str, form: str | None = None) -> None:
+    """Log to standard error, ``form`` ``console`` or ``json``; else as suits who reads it.
+
+    Tracebacks are plain: the pretty ones show local variables, and some of those are secrets.
+    """
     import logging
 
     import structlog
 
+    from luxxon_core.http.context import merge_request
+
+    common: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        merge_request,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendered: list[structlog.typing.Processor]
+    if (form or ("console" if sys.stderr.isatty() else "json")) == "json":
+        rendered = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    else:
+        rendered = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # plain tracebacks: the pretty ones print local variables, and some of those are secrets
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-        ],
+        processors=[*common, *rendered],
     )
-    logging.basicConfig(level=logging.CRITICAL if level == "critical" else logging.ERROR, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)  # what libraries say, in the same form
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[remove, *rendered])
+    )
+    logging.basicConfig(level=logging.CRITICAL if level == "critical" else logging.ERROR, handlers=[handler])
 
 
 def main() -> None:

@@ -34,6 +34,12 @@ async def wire() -> AsyncIterator[Wire]:
             udp_port=0,
             rpc_port=0,
             origins=frozenset({"https://console.luxxon.dev"}),
+            video_webhook_token="path-secret-of-the-tests",
+            video_webhook_auth="header-secret-of-the-tests",
+            rate_limit_key=1_000_000,
+            rate_limit_wallet=1_000_000,
+            rate_limit_address=1_000_000,
+            rate_limit_failures=1_000_000,
         )
         async with running(settings) as server, httpx.AsyncClient(trust_env=False, timeout=20) as http:
             yield Wire(server, http)

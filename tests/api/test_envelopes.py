@@ -84,7 +84,14 @@ async def test_an_unknown_route_is_an_envelope(wire: Wire, path: str) -> None:
 async def test_a_wrong_method_is_an_envelope_that_names_the_right_ones(wire: Wire) -> None:
     response = await wire("DELETE", "/health")
     assert refusal(response) == (405, "NOT_FOUND", None)
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+async def test_head_is_get_without_the_body(wire: Wire, consumer: Tenant) -> None:
+    for path in ("/health", "/me"):
+        get, head = await wire("GET", path, auth=consumer), await wire("HEAD", path, auth=consumer)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
 
 
 @pytest.mark.parametrize(
@@ -102,11 +109,11 @@ async def test_a_wrong_method_is_an_envelope_that_names_the_right_ones(wire: Wir
         (b"[]", "body:object"),
         (b"7", "body:object"),
         (b"null", "body:object"),
-        (b"{}", "body:walletAddress"),
-        (b"", "body:walletAddress"),
-        (b'{"walletAddress": null}', "body:walletAddress"),
-        (b'{"walletAddress": 5}', "body:walletAddress"),
-        (b'{"walletAddress": ["0x"]}', "body:walletAddress"),
+        (b"{}", "auth:walletAddress"),
+        (b"", "auth:walletAddress"),
+        (b'{"walletAddress": null}', "auth:walletAddress"),
+        (b'{"walletAddress": 5}', "auth:walletAddress"),
+        (b'{"walletAddress": ["0x"]}', "auth:walletAddress"),
     ],
 )
 async def test_a_malformed_body_is_refused_and_the_field_named(
@@ -149,7 +156,7 @@ async def test_a_wrong_element_names_its_list(wire: Wire, consumer: Tenant) -> N
     body = {"label": "x", "environment": "TEST", "scopes": ["sessions:read", 5]}
     path = f"/workspaces/{consumer.workspace_id}/api-keys"
     found = await wire.refused("POST", path, auth=consumer.as_cookie(), json=body)
-    assert found == (400, "INVALID_INPUT", "body:scopes")
+    assert found == (400, "INVALID_INPUT", "apiKey:scopes")
 
 
 DETAIL = re.compile(r"[a-z][A-Za-z]*(:[A-Za-z][A-Za-z0-9]*)+(:[A-Za-z]+)*")
@@ -245,7 +252,8 @@ async def test_the_console_may_call_with_its_cookie(wire: Wire) -> None:
         assert response.status_code == status
         assert response.headers["access-control-allow-origin"] == CONSOLE
         assert response.headers["access-control-allow-credentials"] == "true"
-        assert "X-Lx-Consistency-Token" in response.headers["access-control-expose-headers"]
+        exposed = response.headers["access-control-expose-headers"]
+        assert all(name in exposed for name in ("X-Lx-Consistency-Token", "X-Request-Id", "RateLimit"))
         assert "Origin" in response.headers["vary"]
 
 
@@ -260,7 +268,9 @@ async def test_a_preflight_allows_what_the_contract_lists(wire: Wire) -> None:
     allowed = response.headers["access-control-allow-methods"]
     assert all(method in allowed for method in ("GET", "POST", "PATCH", "DELETE", "OPTIONS"))
     named = response.headers["access-control-allow-headers"].lower()
-    assert all(name in named for name in ("content-type", "authorization", "x-lx-consistency-token"))
+    listed = ("content-type", "authorization", "x-lx-consistency-token")
+    ours = ("idempotency-key", "x-request-id", "last-event-id")
+    assert all(name in named for name in (*listed, *ours))
 
 
 @pytest.mark.parametrize(

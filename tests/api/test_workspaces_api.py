@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ async def test_a_new_workspace_has_every_published_field(wire: Wire) -> None:
     made = await wire.data("POST", "/workspaces", json={**body, **await wire.proof(account)})
     created_at, workspace_id = made.pop("createdAt"), made.pop("id")
     assert datetime.fromisoformat(created_at)
+    assert base64.b64decode(made.pop("consistencyToken"), validate=True)
     assert made == {
         "slug": "ab-3",
         "name": "A Name",
@@ -52,7 +54,6 @@ async def test_a_new_workspace_has_every_published_field(wire: Wire) -> None:
         "lastSeenAt": None,
         "createdByWallet": account.address,
         "deletedAt": None,
-        "consistencyToken": None,
     }
     auth = {"Cookie": f"lx_session={await wire.login(account, workspace_id)}"}
     assert (await wire.data("GET", f"/workspaces/{workspace_id}", auth=auth))["slug"] == "ab-3"
@@ -73,7 +74,7 @@ async def test_a_new_workspace_has_every_published_field(wire: Wire) -> None:
         ({"name": "nul\0"}, "workspace:name"),
         ({"roles": []}, "workspace:roles"),
         ({"roles": ["OPERATOR"]}, "workspace:roles"),
-        ({"roles": "CONSUMER"}, "body:roles"),
+        ({"roles": "CONSUMER"}, "workspace:roles"),
         ({"walletAddress": "0x"}, "auth:walletAddress"),
     ],
 )
@@ -123,6 +124,39 @@ async def test_online_needs_the_whole_circle(wire: Wire, supplier: Tenant, place
     assert (await patch(wire, supplier, availabilityState="ONLINE"))["availabilityState"] == "ONLINE"
 
 
+async def test_a_circle_may_be_told_in_parts(
+    wire: Wire, consumer: Tenant, supplier: Tenant, place: Place
+) -> None:
+    path, whole = f"/workspaces/{supplier.workspace_id}", circle(place)
+    told: dict[str, Any] = dict.fromkeys(whole)
+    assert await patch_refused(wire, supplier, coverageLng=181) == (
+        400,
+        "INVALID_INPUT",
+        "workspace:coverageLng",
+    )
+    for name in ("coverageRadiusMeters", "coverageLng", "coverageLat"):
+        assert (await patch_refused(wire, supplier, availabilityState="ONLINE"))[2] == (
+            "workspace:coverageRequired"
+        )
+        session = await wire.create(consumer, place)
+        accept = f"/sessions/{session['id']}/accept"
+        assert (await wire.refused("POST", accept, auth=supplier))[:2] == (400, "OUTSIDE_COVERAGE")
+        told[name] = whole[name]
+        after = await patch(wire, supplier, **{name: whole[name]})
+        assert {one: after[one] for one in told} == told
+        assert after == await wire.data("GET", path, auth=supplier)
+    entry = {"lat": place.lat, "lng": place.lng, "radiusMeters": 500, "deviceKind": None}
+    assert entry not in await wire.data("GET", "/coverage")
+    await patch(wire, supplier, availabilityState="ONLINE")
+    assert entry in await wire.data("GET", "/coverage")
+
+
+async def test_null_leaves_a_field_as_it_is(wire: Wire, supplier: Tenant, place: Place) -> None:
+    before = await patch(wire, supplier, **circle(place, availabilityState="ONLINE", deviceKind="PTZ"))
+    nothing = dict.fromkeys([*circle(place), "availabilityState", "deviceKind", "name"])
+    assert await patch(wire, supplier, **nothing) == before
+
+
 @pytest.mark.parametrize(
     ("fields", "detail"),
     [
@@ -130,7 +164,7 @@ async def test_online_needs_the_whole_circle(wire: Wire, supplier: Tenant, place
         ({"coverageLng": -180.001}, "workspace:coverageLng"),
         ({"coverageRadiusMeters": 0.99}, "workspace:coverageRadiusMeters"),
         ({"coverageRadiusMeters": 50_001}, "workspace:coverageRadiusMeters"),
-        ({"coverageRadiusMeters": "500"}, "body:coverageRadiusMeters"),
+        ({"coverageRadiusMeters": "500"}, "workspace:coverageRadiusMeters"),
         ({"deviceKind": "CAMERA"}, "workspace:deviceKind"),
         ({"availabilityState": "BUSY"}, "workspace:availabilityState"),
         ({"availabilityState": "online"}, "workspace:availabilityState"),
@@ -208,7 +242,7 @@ async def test_a_sequence_only_rises(wire: Wire, supplier: Tenant, place: Place)
         ({"sequence": "1_0"}, "heartbeat:sequence"),
         ({"sequence": " ١٢ "}, "heartbeat:sequence"),
         ({"sessionId": "x"}, "heartbeat:sessionId"),
-        ({"accuracyMeters": None}, "body:accuracyMeters"),
+        ({"accuracyMeters": None}, "heartbeat:accuracyMeters"),
     ],
 )
 async def test_a_bad_heartbeat_names_its_field(

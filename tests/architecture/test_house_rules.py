@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from luxxon_core.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("luxxon_core", "luxxon_tui", "plugins")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -23,6 +25,7 @@ HEAVY = {
     "av",
     "aiortc",
     "asyncpg",
+    "grpc",
     "textual",
     "httpx",
     "numpy",
@@ -251,3 +254,8 @@ def test_everything_that_is_needed_is_locked() -> None:
         for name in re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.M)
     }
     assert names - locked == set()
+
+
+def test_every_setting_is_described() -> None:
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []

@@ -1,0 +1,171 @@
+"""Use cases on their adapters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from luxxon_core.adapters.system import SystemSecrets, kept_secret
+from luxxon_core.kernel.clock import Clock
+from luxxon_core.kernel.ids import new_id
+from luxxon_core.settings import Settings, revealed
+
+if TYPE_CHECKING:
+    from luxxon_core.access.usecases import Access, Memberships
+    from luxxon_core.bootstrap.parts import Parts
+    from luxxon_core.dispatch.usecases import Dispatch
+    from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
+    from luxxon_core.pricing.domain import Tariff
+    from luxxon_core.pricing.usecases import DemandMap, Pricing
+    from luxxon_core.sessions.usecases import SessionCases
+    from luxxon_core.settlement.usecases import Receipts, Relay
+    from luxxon_core.telemetry.usecases import BeaconLog, Telemetry, VideoEvents
+    from luxxon_core.wallet.usecases import Wallets, Watch
+    from luxxon_core.workspaces.usecases import WorkspaceCases
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The use cases, wired."""
+
+    access: Access
+    memberships: Memberships
+    workspaces: WorkspaceCases
+    telemetry: Telemetry
+    beacons: BeaconLog
+    video: VideoEvents
+    sessions: SessionCases
+    pricing: Pricing
+    demand: DemandMap
+    dispatch: Dispatch
+    wallets: Wallets
+    watch: Watch
+    receipts: Receipts
+    relay: Relay
+    feed: Feed
+    streams: Streams
+    media: TellMedia
+    forget_events: Purge
+
+
+def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Cases:
+    """Every use case of a deployment."""
+    from luxxon_core.access.domain import SignInDomain
+    from luxxon_core.access.usecases import Access, Memberships
+    from luxxon_core.adapters.chain.logs import RpcLogs
+    from luxxon_core.adapters.chain.signatures import EthereumWallets
+    from luxxon_core.adapters.postgres import access as pg_access
+    from luxxon_core.adapters.postgres import telling
+    from luxxon_core.adapters.postgres.events import AnnouncingUnitOfWork, PgEventLog, PgJournal
+    from luxxon_core.adapters.postgres.ledger import PgLedger
+    from luxxon_core.adapters.postgres.pricing import PgMarket, PgQuotes
+    from luxxon_core.adapters.postgres.telemetry import PgNotifications
+    from luxxon_core.adapters.postgres.workspaces import PgSuppliers, PgWorkspaces
+    from luxxon_core.dispatch.usecases import Dispatch
+    from luxxon_core.events.domain import RETENTION
+    from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
+    from luxxon_core.pricing.usecases import DemandMap, Pricing
+    from luxxon_core.sessions.usecases import Policy, SessionCases
+    from luxxon_core.settlement.usecases import Receipts, Relay, SettleSession
+    from luxxon_core.telemetry.usecases import BeaconLog, Telemetry, VideoEvents
+    from luxxon_core.wallet.usecases import Wallets, Watch
+    from luxxon_core.workspaces.usecases import WorkspaceCases
+
+    journal = PgJournal()
+    uow = AnnouncingUnitOfWork(parts.database, journal, parts.line)
+    workspaces, market, log = PgWorkspaces(), PgMarket(), PgEventLog()
+    sessions, windows = telling.TellingSessions(journal), telling.TellingWindows(journal)
+    store, ledger = telling.TellingSettlementStore(journal), PgLedger(parts.rpc.contract)
+    signatures = EthereumWallets(parts.rpc)
+    access = Access(
+        uow=uow,
+        challenges=pg_access.PgChallenges(),
+        keys=pg_access.PgApiKeys(),
+        members=pg_access.PgMembers(),
+        wallets=signatures,
+        secrets=SystemSecrets(),
+        new_id=new_id,
+        sign_in=SignInDomain(urlsplit(public_url).netloc, public_url, parts.rpc.chain_id),
+        environment=settings.environment,
+        cookie_secrets=cookie_secrets(settings),
+        authorizer=parts.authorizer,
+    )
+    memberships = Memberships(uow, pg_access.PgMembers(), signatures, parts.mirror)
+    wallets = Wallets(uow, workspaces, parts.pools, ledger)
+    pricing = Pricing(uow, market, PgQuotes(), new_id, _tariff(settings))
+    cases = SessionCases(
+        uow=uow,
+        sessions=sessions,
+        workspaces=workspaces,
+        windows=windows,
+        settlements=SettleSession(store),
+        pools=wallets,
+        pricing=pricing,
+        edge=parts.edge,
+        new_id=new_id,
+        policy=Policy(settings.platform_fee_bps, settings.geofence_radius_m, settings.holds),
+    )
+    feed = Feed(parts.line, uow, log, clock)
+    return Cases(
+        access=access,
+        memberships=memberships,
+        workspaces=WorkspaceCases(uow, workspaces, access, memberships, new_id),
+        telemetry=Telemetry(uow, windows, telling.TellingHeartbeats(journal), workspaces, new_id),
+        beacons=BeaconLog(
+            uow,
+            telling.TellingBeacons(journal),
+            windows,
+            signatures,
+            required=settings.telemetry_signatures == "required",
+        ),
+        video=VideoEvents(
+            uow,
+            windows,
+            PgNotifications(),
+            new_id,
+            revealed(settings.video_webhook_token),
+            revealed(settings.video_webhook_auth),
+        ),
+        sessions=cases,
+        pricing=pricing,
+        demand=DemandMap(uow, market),
+        dispatch=Dispatch(uow, sessions, PgSuppliers()),
+        wallets=wallets,
+        watch=Watch(uow, ledger, RpcLogs(parts.rpc, settings.settlement_block), confirmations(settings)),
+        receipts=Receipts(uow, store, cases),
+        relay=Relay(uow, store, parts.rpc, confirmations=confirmations(settings)),
+        feed=feed,
+        streams=Streams(uow, log, feed, clock),
+        media=TellMedia(uow, sessions, journal, cases.on_media),
+        forget_events=Purge(uow, log, RETENTION),
+    )
+
+
+def confirmations(settings: Settings) -> int:
+    """How deep a block must lie: one is enough where blocks are never taken back."""
+    return settings.confirmations or (1 if settings.rpc_url is None else 3)
+
+
+def cookie_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """What signs session cookies, and what did before."""
+    given = settings.cookie_secret
+    first = given.get_secret_value().encode() if given else kept_secret(settings.data_dir / "cookie.secret")
+    return first, *(old.get_secret_value().encode() for old in settings.cookie_secrets_old)
+
+
+def _tariff(settings: Settings) -> Tariff:
+    from luxxon_core.kernel.geo import Circle, Point
+    from luxxon_core.pricing.domain import Corridor, Tariff
+
+    return Tariff(
+        base_rate_uusdc=settings.base_rate_uusdc,
+        live=settings.pricing == "live",
+        corridors=tuple(
+            Corridor(one.name, Circle(Point(one.lat, one.lng), one.radius_m), one.multiplier_bps)
+            for one in settings.corridors
+        ),
+        corridor_max_bps=settings.corridor_max_bps,
+        open_radius_m=settings.open_radius_m,
+        quote_ttl_s=settings.quote_ttl_s,
+    )

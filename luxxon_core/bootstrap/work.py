@@ -1,0 +1,47 @@
+"""What goes on by itself while a deployment runs: each loop calls one use case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luxxon_core.settings import Settings
+from luxxon_core.workers import Workers
+
+if TYPE_CHECKING:
+    from luxxon_core.bootstrap.cases import Cases
+    from luxxon_core.bootstrap.parts import Parts
+    from luxxon_core.http.idempotency import Idempotency
+
+ALIVE_SECONDS = 1.0
+SWEEP_SECONDS = 1.0
+STALE_SECONDS = 5.0
+REPAIR_SECONDS = 600.0
+PURGE_SECONDS = 300.0
+CHAIN_SECONDS = {"embedded": (0.1, 0.25), "external": (1.0, 1.0)}
+"""Pauses of relayer and watcher."""
+
+
+def begin(workers: Workers, settings: Settings, parts: Parts, cases: Cases, idempotency: Idempotency) -> None:
+    """Set every loop going; several servers on one database run the same ones."""
+    relay_seconds, watch_seconds = CHAIN_SECONDS["embedded" if settings.rpc_url is None else "external"]
+    if parts.chain is not None:
+        workers.once("chain process", parts.chain.watch)
+    workers.once("chain client", parts.rpc.connect)
+    workers.every("event feed", 0, cases.feed.turn)
+    workers.every("meters", 0, cases.feed.second)
+    workers.follow("media events", parts.edge.events, cases.media)
+    workers.every("alive", ALIVE_SECONDS, cases.sessions.stamp_alive)
+    workers.every("session sweep", SWEEP_SECONDS, cases.sessions.sweep)
+    workers.every("abandoned sweep", SWEEP_SECONDS, cases.sessions.sweep_abandoned)
+    workers.every("teardown sweep", SWEEP_SECONDS, cases.sessions.sweep_torn_down)
+    workers.every("stale telemetry sweep", STALE_SECONDS, cases.telemetry.sweep_stale)
+    if parts.relays:
+        workers.every("relayer", relay_seconds, cases.relay.relay_once)
+    workers.every("watcher", watch_seconds, cases.watch.watch)
+    if parts.outbox is not None:
+        workers.every("relationships", SWEEP_SECONDS, parts.outbox.apply_outbox)
+        workers.every("relationship repair", REPAIR_SECONDS, parts.outbox.reconcile)
+    workers.every("challenge purge", PURGE_SECONDS, cases.access.purge)
+    workers.every("quote purge", PURGE_SECONDS, cases.pricing.purge)
+    workers.every("event purge", PURGE_SECONDS, cases.forget_events)
+    workers.every("idempotency purge", PURGE_SECONDS, idempotency.purge)
