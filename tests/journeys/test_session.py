@@ -40,7 +40,7 @@ async def main(url, workspace, lat, lng):
     source_type, config = load_plugins().configure("testcard", {"width": 320, "height": 180})
     async with Luxxon(url, api_key=key) as api, await source_type.open(config) as source:
         location = Location(float(lat), float(lng))
-        await OperatorAgent(api, source, workspace, location, poll_seconds=0.1).run()
+        await OperatorAgent(api, source, workspace, location).run()
 asyncio.run(main(*sys.argv[1:]))
 """
 
