@@ -1,13 +1,13 @@
 """How many dispatches a second PostGIS picks among a million suppliers, against plain one-row updates.
 
 32 clients in two processes send the product's own statements to a durable cluster made for the run. Two
-worlds share a table: suppliers scattered around towns, where about a dozen cover a point, and crowds of 5,000 who all
-cover one point. Each figure is a ratio to bare updates by the same clients right before and after it.
+worlds share a table: suppliers scattered around towns, where about a dozen cover a point, and crowds of 5,000
+who all cover one point. Each figure is a ratio to bare updates by the same clients right before and after it.
 
 What is picked is checked too: against a search through all suppliers, before and after the load; no supplier
 is given twice; and whoever was taken from a crowd had been idle for longer than who was not.
 
-Run: ``python benchmarks/dispatch.py [--quick]``, about three minutes, or one with a tenth of the suppliers.
+Run: ``python benchmarks/dispatch.py [--quick]``, about three minutes; quick has a quarter of the suppliers.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ import postgis  # noqa: E402
 
 from luxxon_core.adapters.postgres import schema  # noqa: E402
 from luxxon_core.adapters.postgres.database import statements  # noqa: E402
+from luxxon_core.adapters.postgres.workspaces import PgSuppliers  # noqa: E402
+from luxxon_core.kernel.geo import Point  # noqa: E402
 
 PROCESSES, CLIENTS = 2, 32
 CROWD = 5_000
@@ -46,7 +48,7 @@ ROUNDS, SECONDS = 4, 2.5
 CHECKED = 8
 """Points of each world at which a pick is held against a search."""
 
-SQL = statements("workspaces")
+SQL, SUPPLIERS = statements("workspaces"), PgSuppliers()
 BARE = "update workspace set last_seen_at = $2 where id = $1"
 LOAD = """
 insert into workspace (id, slug, name, wallet_address, roles, availability, coverage_lat, coverage_lng,
@@ -122,8 +124,7 @@ class Client:
     async def prepare(self) -> None:
         """Plan every statement and touch what a connection touches first, leaving nothing behind."""
         prepared = self._connection.prepare
-        self._bare, self._claim = await prepared(BARE), await prepared(SQL["claim"])
-        self._release = await prepared(SQL["release"])
+        self._bare, self._release = await prepared(BARE), await prepared(SQL["release"])
         transaction = self._connection.transaction()
         await transaction.start()
         for _ in range(10):
@@ -136,12 +137,10 @@ class Client:
         return None
 
     async def town(self) -> UUID | None:
-        taken: UUID | None = await self._claim.fetchval(*self._world.in_town(self._rng))
-        return taken
+        return await SUPPLIERS.claim(self._connection, Point(*self._world.in_town(self._rng)))
 
     async def crowd(self) -> UUID | None:
-        taken: UUID | None = await self._claim.fetchval(*self._world.in_crowd(self._rng))
-        return taken
+        return await SUPPLIERS.claim(self._connection, Point(*self._world.in_crowd(self._rng)))
 
     async def pair(self) -> UUID | None:
         taken = await self.crowd()
@@ -248,7 +247,7 @@ async def check_picks(dsn: str, world: World) -> int:
     async with opened.transaction():
         for point in points:
             wanted = await opened.fetchval(SEARCH, *point)
-            taken = await opened.fetchval(SQL["claim"], *point)
+            taken = await SUPPLIERS.claim(opened, Point(*point))
             assert taken == wanted, f"at {point} {taken} was picked, {wanted} is the longest idle"
         await opened.execute("update workspace set availability = 'ONLINE' where availability = 'BUSY'")
     await opened.close()
@@ -307,8 +306,8 @@ def measure(dsn: str, world: World) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the suppliers")
-    world = World.of(100_000 if parser.parse_args().quick else 1_000_000)
+    parser.add_argument("--quick", action="store_true", help="a quarter of the suppliers")
+    world = World.of(250_000 if parser.parse_args().quick else 1_000_000)
     binaries = postgis.programs()
     if binaries is None:
         raise SystemExit(f"PostgreSQL with PostGIS is missing; install it with: {postgis.INSTALL}")

@@ -35,14 +35,18 @@ class Degrees(click.FloatRange):
     invoke_without_command=True, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(package_name="luxxon")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="[default: info of a server, else warning]",
+)
 @click.pass_context
-def cli(context: click.Context, log_level: str) -> None:
+def cli(context: click.Context, log_level: str | None) -> None:
     """Luxxon: live video of real places, paid per second in USDC.
 
     Without a command it opens the console.
     """
-    context.obj = log_level
+    context.obj = log_level or ("info" if context.invoked_subcommand == "serve" else "warning")
     if context.invoked_subcommand is None:
         _console()
 
@@ -91,7 +95,7 @@ def serve(log_level: str, host: str | None, port: int | None, data_dir: Path | N
 
     given = {"host": host, "port": port, "data_dir": data_dir}
     settings = load(**{name: value for name, value in given.items() if value is not None})
-    _logging("info" if log_level == "warning" else log_level, settings.log_format)
+    _logging(log_level, settings.log_format)
     _run(run(settings))
 
 

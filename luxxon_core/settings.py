@@ -20,6 +20,7 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -147,7 +148,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", value):
+        if value is not None and not re.fullmatch(r"https?://[^/\s?#@]+/?", value):
             raise ValueError("must be http:// or https:// and a host, without a path")
         return value
 
@@ -180,6 +181,9 @@ def load(**given: object) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise StartError(message=f"setting {name}: {first['msg'].lower()}") from None
+    except SettingsError as error:
+        _, name, *_ = str(error).split('"')  # error parsing value for field "name" from source …
+        raise StartError(message=f"setting {name}: must be JSON") from None
     except (OSError, ValueError) as error:
         raise StartError(message=f"luxxon.toml cannot be read: {error}") from None
 

@@ -23,7 +23,7 @@ from multidict import CIMultiDict, MultiDict, MultiDictProxy
 from luxxon_core.http import cors, decoding, idempotency, sse
 from luxxon_core.http.context import Exchange
 from luxxon_core.http.decoding import MAX_BODY
-from luxxon_core.http.envelope import CONSISTENCY_HEADER, failure, refused_by_aiohttp, success
+from luxxon_core.http.envelope import CONSISTENCY_HEADER, failure, in_our_words, refused_by_aiohttp, success
 from luxxon_core.http.guard import COOKIE, Guard
 from luxxon_core.http.idempotency import Idempotency, InProgress, Reply
 from luxxon_core.http.limits import Clients, Limits
@@ -100,6 +100,7 @@ def _around(frame: Frame) -> Middleware:
             except web.HTTPException as error:
                 if error.status < 400:
                     raise
+                exchange.code = in_our_words(error).code
                 response = refused_by_aiohttp(error, clock())
             except Exception as error:  # noqa: BLE001 - logged and told
                 response = _failed(request, exchange, error, clock())
@@ -221,7 +222,7 @@ class _Endpoint:
             exchange.credential = True
             limits.admit_proof(client, exchange.started, exchange)
         try:
-            principal = await self._frame.guard.principal(self._operation, authorization, cookie, now)
+            principal = await self._frame.guard.identified(self._operation, authorization, cookie, now)
         except NotAuthenticated:
             self._guessed(exchange, client)
             raise
@@ -230,6 +231,7 @@ class _Endpoint:
             limits.admit(limits.key, str(principal.key_id), exchange.started, exchange)
         elif principal is not None:
             limits.admit(limits.wallet, principal.wallet_address, exchange.started, exchange)
+        self._frame.guard.admit(self._operation, principal)
         return principal
 
     def _guessed(self, exchange: Exchange, client: str) -> None:
@@ -266,6 +268,8 @@ class _Endpoint:
         response = web.Response(status=reply.status, body=reply.body, headers=CIMultiDict(reply.headers))
         if replayed:
             response.headers[idempotency.REPLAYED] = "true"
+            if reply.status >= 400:
+                exchange.code = msgspec.json.decode(reply.body)["code"]
         return response
 
     async def _fingerprint(self, request: web.Request, call: Call[Any, Any], raw: decoding.Decoded) -> bytes:
@@ -284,6 +288,7 @@ class _Endpoint:
             *(path[name] for name in sorted(path)),
             request.rel_url.raw_query_string,
             str(call.workspace),
+            *(request.headers.get(name, "") for name in operation.headers),
             body,
         )
 
@@ -299,7 +304,8 @@ class _Endpoint:
         async def recheck() -> None:
             authorization, cookie = _credentials(request)
             guard, operation = self._frame.guard, self._operation
-            principal = await guard.principal(operation, authorization, cookie, self._frame.clock())
+            principal = await guard.identified(operation, authorization, cookie, self._frame.clock())
+            guard.admit(operation, principal)
             named = [request.query.get("workspaceId")]
             await guard.acting(operation, principal, request.match_info, named, None)
 

@@ -35,7 +35,7 @@ async def read(request: web.Request) -> bytes | InvalidInput:
         return PayloadTooLarge("body:size")
     except TimeoutError:
         return RequestTimeout("body:timeout")
-    except (web.RequestPayloadError, ClientPayloadError, ContentEncodingError):
+    except (web.RequestPayloadError, ClientPayloadError, ContentEncodingError, ConnectionError):
         return InvalidInput("body:encoding")
 
 

@@ -43,12 +43,18 @@ def failure(error: LuxxonError, now: datetime) -> web.Response:
 
 def refused_by_aiohttp(error: web.HTTPException, now: datetime) -> web.Response:
     """The envelope for what aiohttp itself refuses."""
+    response = failure(in_our_words(error), now)
     if isinstance(error, web.HTTPMethodNotAllowed):
-        response = failure(MethodNotAllowed(), now)
         response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        return response
+    return response
+
+
+def in_our_words(error: web.HTTPException) -> LuxxonError:
+    """What aiohttp itself refuses, as an error of the tree."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return MethodNotAllowed()
     if error.status == 404:
-        return failure(NotFound(), now)
+        return NotFound()
     if error.status == 413:
-        return failure(PayloadTooLarge("body:size"), now)
-    return failure(InvalidInput("request:expect" if error.status == 417 else "request:headers"), now)
+        return PayloadTooLarge("body:size")
+    return InvalidInput("request:expect" if error.status == 417 else "request:headers")

@@ -73,28 +73,38 @@ class Guard:
         self._authenticator = authenticator
         self._authorizer = authorizer
 
-    async def principal(
+    async def identified(
         self, operation: Operation, authorization: str | None, cookie: str | None, now: datetime
     ) -> Principal | None:
-        """Who calls; None for public endpoints, whatever was sent. The bearer wins over the cookie."""
+        """Who calls; None for public endpoints, whatever was sent. The bearer wins over the cookie.
+
+        Raises:
+            NotAuthenticated: nobody, or nobody we know.
+        """
         if operation.access is Access.PUBLIC:
             return None
-        principal: Principal
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
-            principal = await self._authenticator.by_bearer(
+            return await self._authenticator.by_bearer(
                 token.strip() if scheme.lower() == "bearer" else "", now
             )
-        elif cookie:
-            principal = self._authenticator.by_cookie(cookie, now)
-        else:
+        if not cookie:
             raise NotAuthenticated
-        if isinstance(principal, ApiKeyPrincipal):
-            if operation.access in (Access.WALLET, Access.WALLET_WORKSPACE):
-                raise NotAuthorized("auth:walletOnly")
-            if operation.scopes and not principal.scopes.intersection(operation.scopes):
-                raise InsufficientScope(f"apiKey:scope:{operation.scopes[0]}")
-        return principal
+        return self._authenticator.by_cookie(cookie, now)
+
+    def admit(self, operation: Operation, principal: Principal | None) -> None:
+        """Let only those pass whose kind of credential, and whose key's scopes, the operation takes.
+
+        Raises:
+            NotAuthorized: ``auth:walletOnly``.
+            InsufficientScope: none of the operation's scopes.
+        """
+        if not isinstance(principal, ApiKeyPrincipal):
+            return
+        if operation.access in (Access.WALLET, Access.WALLET_WORKSPACE):
+            raise NotAuthorized("auth:walletOnly")
+        if operation.scopes and not principal.scopes.intersection(operation.scopes):
+            raise InsufficientScope(f"apiKey:scope:{operation.scopes[0]}")
 
     async def acting(
         self,

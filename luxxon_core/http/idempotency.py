@@ -207,9 +207,9 @@ class Idempotency:
             await self._store(claim, await renewal.stop(), self._seal(key, claim, reply))
             return reply
         finally:  # also when cancelled: how far it came is unknown then, and the lease runs out
-            await renewal.close()
             del self._running[place]
             done.set()
+            await renewal.close()
 
     async def renew(self, claim: Claim, lease: Lease) -> Lease | None:
         """The lease with a later end; None when it has been lost."""
@@ -301,7 +301,7 @@ def fingerprint(*parts: str | bytes) -> bytes:
     """sha256 of the parts, each with its length before it."""
     digest = hashlib.sha256()
     for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
+        raw = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
         digest.update(len(raw).to_bytes(8) + raw)
     return digest.digest()
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from luxxon_core.http.metrics import Exporter, for_this_machine
 from luxxon_core.http.system import Readiness
+from luxxon_core.kernel.errors import StartError
 
 READINESS = web.AppKey("readiness", Readiness)
 EXPORTER = web.AppKey("exporter", Exporter)
@@ -35,14 +36,21 @@ def expose(app: web.Application, exporter: Exporter, *, direct: bool) -> None:
 
 @asynccontextmanager
 async def own_port(exporter: Exporter, host: str, port: int) -> AsyncIterator[int]:
-    """Answer ``/metrics``, and nothing else, to whoever reaches the port; gives the port."""
+    """Answer ``/metrics``, and nothing else, to whoever reaches the port; gives the port.
+
+    Raises:
+        StartError: the port is taken.
+    """
     app = web.Application()
     app.router.add_get(PATH, exporter.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise StartError(message=f"cannot listen on {host} port {port}: {error.strerror}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

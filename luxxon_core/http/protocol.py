@@ -64,6 +64,14 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """What goes wrong between two requests; the rest of a body that nobody could unpack is no failure."""
+        error = options.get("exc_info")
+        if isinstance(error, web.RequestPayloadError):
+            log.debug("body refused by the parser", reason=type(error).__name__)
+        else:
+            super().log_exception(*args, **options)
+
 
 def _refused(error: BaseException | None) -> str:
     if isinstance(error, LineTooLong):

@@ -153,8 +153,9 @@ async def _look_after(
                 log.info("stream cut: its client takes nothing")
                 transport.abort()
                 return
-        elif now - writer.written_at >= pace.ping:
-            await writer.write(PING)
+        elif now - writer.written_at >= pace.ping and not await _pinged(writer, pace.stuck):
+            transport.abort()
+            return
         if recheck is not None and now - checked_at >= pace.recheck:
             checked_at = now
             try:
@@ -165,6 +166,17 @@ async def _look_after(
                     log.info("stream ended: its caller may listen no longer", code=error.code)
                     return
                 failed = True
+
+
+async def _pinged(writer: _Writer, seconds: float) -> bool:
+    """Whether the client took a comment in that time: what waits for it looks after nothing else."""
+    try:
+        async with asyncio.timeout(seconds):
+            await writer.write(PING)
+    except TimeoutError:
+        log.info("stream cut: its client takes nothing")
+        return False
+    return True
 
 
 def line(event: ServerEvent) -> bytes:

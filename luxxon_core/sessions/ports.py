@@ -82,9 +82,9 @@ class Sessions(Protocol):
         """Which of these live inputs are to be served still."""
         ...
 
-    async def abandoned(self, tx: Tx, now: datetime, silent: datetime) -> list[tuple[UUID, datetime]]:
-        """LIVE sessions whose edge was last served before ``silent`` and that have no NETWORK_ERROR window
-        open: id, and when the edge was last served, ``now`` if that is not known."""
+    async def abandoned(self, tx: Tx, silent: datetime) -> list[UUID]:
+        """LIVE sessions whose edge was last served before ``silent``, or is not known to have been, and that
+        have no NETWORK_ERROR window open."""
         ...
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None: ...

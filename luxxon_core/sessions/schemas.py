@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.kernel.wire import Latitude, Longitude, MicroUsdc, Timestamp, TxHash, Uuid, one_of
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import MAX_DURATION_S, TERMINAL, Side, State
+from luxxon_core.sessions.domain import MAX_DURATION_S, Side, State
 from luxxon_core.sessions.domain import Session as DomainSession
 
 StateName = Annotated[str, one_of(State)]
@@ -49,8 +49,7 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
         ``token`` is the consistency token of the call that created it.
         """
-        served = session.live_input if session.state not in TERMINAL else None
-        live = served if session.state is State.LIVE else None
+        live = session.live_input if session.state is State.LIVE else None
         is_operator = session.operator_workspace_id == viewer
         operator = session.operator_workspace_id
         return cls(
@@ -67,7 +66,7 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
             clean_seconds=session.clean_seconds,
             charged_micro_usdc=str(session.charged_uusdc),
             settlement_tx_hash=session.settlement_tx_hash,
-            video_backend_ref=served.uid if served else None,
+            video_backend_ref=session.live_input.uid if session.live_input else None,
             created_at=Timestamp.of(session.created_at),
             requested_lat=session.requested.lat,
             requested_lng=session.requested.lng,

@@ -72,9 +72,9 @@ class Notifications(Protocol):
     """What outside edges have told of live inputs."""
 
     async def session_of(self, tx: Tx, uid: str) -> UUID | None:
-        """The session of a live input, locked until the transaction ends."""
+        """The session of a live input that is not deleted, locked until the transaction ends."""
         ...
 
     async def advance(self, tx: Tx, uid: str, happened: datetime) -> bool:
-        """Note the newest notification; False when one as new has been noted."""
+        """Note the newest notification; False when one as new has been noted, or the input is deleted."""
         ...

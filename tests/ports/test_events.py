@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from luxxon_core.kernel.clock import utc_now
 from luxxon_core.media.domain import MediaEvent, MediaEventKind
 from luxxon_core.sessions.domain import Session
 from luxxon_core.settlement.domain import SettlementState
-from luxxon_core.telemetry.domain import Beacon, Sample
+from luxxon_core.telemetry.domain import Beacon, Sample, Window
 
 
 @pytest.fixture
@@ -168,6 +168,37 @@ async def test_urls_come_with_a_session_that_is_live_when_it_is_told(room: Newsr
     assert "session.state:LIVE" in heard.kinds
     assert [event for event in heard.events if event.live_input is not None] == []
     await heard.leave()
+
+
+async def test_a_window_that_begins_before_an_older_one_is_told_as_what_it_is(room: Newsroom) -> None:
+    session_id, consumer, _ = await room.live()
+    market, began = room.market, utc_now()
+    session = await market.sessions.get(session_id, consumer)
+    for kind, seconds in (
+        (MediaEventKind.DISCONNECTED, 5),
+        (MediaEventKind.CONNECTED, 8),
+        (MediaEventKind.DISCONNECTED, 3),  # the edge learns late since when nothing came
+        (MediaEventKind.CONNECTED, 9),
+    ):
+        await market.media(kind, session, began, happened=began + timedelta(seconds=seconds))
+    heard = Heard(room.streams.of_session(session_id, 0))
+    await heard.until(lambda heard: sum(isinstance(one.facts, Window) for one in heard.events) == 4)
+    await heard.leave()
+
+    def second(moment: datetime | None) -> int | None:
+        return None if moment is None else (moment - began).seconds
+
+    told = [
+        (one.kind, second(one.facts.opened_at), second(one.facts.closed_at))
+        for one in heard.events
+        if isinstance(one.facts, Window)
+    ]
+    assert told == [
+        (Kind.WINDOW_OPENED, 5, None),
+        (Kind.WINDOW_CLOSED, 5, 8),
+        (Kind.WINDOW_OPENED, 3, None),
+        (Kind.WINDOW_CLOSED, 3, 9),
+    ]
 
 
 async def test_what_is_rolled_back_is_not_told(room: Newsroom) -> None:

@@ -476,6 +476,29 @@ async def test_the_contract_has_the_last_word_where_logs_are_missing(
     assert pools == {CONSUMER: 101}
 
 
+async def test_a_pool_may_hold_whatever_the_contract_counts(
+    node: ForkingNode, ports: RpcChain, database: Database
+) -> None:
+    node.mine(deposit(OTHER, 2**255), approval(OTHER, 2**256 - 1))  # anybody mints the test token
+    node.mine(deposit(CONSUMER, 7))
+    await caught_up(watcher(database, ports))
+    _, pools = await ledger_of(database, ports)
+    assert pools == {OTHER: 2**255, CONSUMER: 7}
+
+
+@pytest.mark.parametrize("answer", [None, "", "0x", [], 7, "0x" + "f" * 20])
+async def test_a_node_that_answers_nonsense_is_an_error_of_the_chain(
+    node: ForkingNode, ports: RpcChain, database: Database, answer: object
+) -> None:
+    node.mine(deposit(CONSUMER, 7))
+    await caught_up(watcher(database, ports))
+    node.eth_blockNumber = lambda: answer  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(ExternalError):
+        await ports.head()
+    with pytest.raises(ExternalError):
+        await watcher(database, ports).watch(NOON)
+
+
 async def test_who_pays_itself_has_one_entry_about_the_pool(node: ForkingNode, ports: RpcChain) -> None:
     session = uuid4()
     node.mine(deposit(CONSUMER, 100), settlement(session, CONSUMER, CONSUMER, 85, 15))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 from marketplace import GRAND_PLACE, NOON, Marketplace, at
 from oracle import destination, great_circle_m
 
+from luxxon_core.adapters.postgres import workspaces
 from luxxon_core.adapters.postgres.database import Database, connection, statements
 from luxxon_core.adapters.postgres.workspaces import PgSuppliers
 from luxxon_core.kernel.geo import Circle, Point
@@ -173,6 +175,32 @@ async def test_the_index_serves_the_question_who_covers_a_point(crowded: Databas
     assert "Index Cond" in plan, plan
 
 
+async def looked_at(tx: object) -> int:
+    """Pages that a pick in the middle of the crowd reads."""
+    sql = SQL["claim"].replace("$1", "50.8467").replace("$2", "4.3525")
+    select = sql[sql.index("select id") : sql.index("for no key")]
+    found = await connection(tx).fetchval(f"explain (analyze, buffers, format json) {select}")
+    plan = json.loads(found)[0]["Plan"]
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+async def test_picks_do_not_look_at_everyone_who_was_taken_before(
+    crowded: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take(count: int, forgetting: float) -> int:
+        monkeypatch.setattr(workspaces, "FORGETTING", forgetting)
+        for _ in range(count):
+            async with crowded.begin() as tx:
+                assert await PgSuppliers().claim(tx, GRAND_PLACE) is not None
+        async with crowded.read() as tx:
+            return await looked_at(tx)
+
+    async with crowded.read() as tx:
+        fresh = await looked_at(tx)
+    assert await take(200, forgetting=0) > fresh + 150, "those who were taken are in the way"
+    assert await take(1, forgetting=1) < fresh + 100, "until the index is rid of them"
+
+
 # -- others at the same time ------------------------------------------------------------------------------
 
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
@@ -216,9 +244,7 @@ async def test_one_held_by_others_is_passed_over_or_waited_for(dsn: str, marketp
     await other.close()
 
 
-async def test_all_who_wait_go_on_together_and_one_of_them_gets_it(
-    dsn: str, marketplace: Marketplace
-) -> None:
+async def test_of_all_who_wait_one_gets_it(dsn: str, marketplace: Marketplace) -> None:
     """They hold no lock on what they wait for: nobody waits for one who waits."""
     supplier = await marketplace.supplier()
     other = await asyncpg.connect(dsn)

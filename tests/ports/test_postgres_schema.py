@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
+from marketplace import GRAND_PLACE, NOON, Marketplace, MemoryEdge, at
 
 from luxxon_core.adapters.postgres import schema
+from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.geography import Flavour
 from luxxon_core.kernel.errors import StartError
+from luxxon_core.workspaces.domain import Patch, Role
 from tests.ports.test_postgres import empty_database
 
 
@@ -124,6 +128,31 @@ async def test_a_downgrade_to_nowhere_is_refused(empty: str) -> None:
     with pytest.raises(StartError, match="cannot downgrade"):
         await schema.downgrade(empty, "4711")
     assert (await schema.look(empty)).age is schema.Age.CURRENT
+
+
+async def test_what_the_older_schema_cannot_hold_is_let_go_by_a_downgrade(empty: str) -> None:
+    await schema.upgrade(empty)
+    database = await Database.connect(empty)
+    try:
+        market = Marketplace(database)
+        consumer, supplier = await market.consumer(), await market.supplier()
+        session = await market.live(consumer, supplier)
+        there = replace(market.sessions, edge=MemoryEdge("there"))
+        moved = await there.start(session.id, supplier, at(10))
+        half = (await market.workspace(Role.SUPPLIER)).id
+        await market.tenants.update(half, Patch(coverage_lat=50.0), NOON)
+        await market.pricing.quote(consumer, GRAND_PLACE, 60, NOON)
+        await schema.downgrade(empty, "0001")
+        await schema.upgrade(empty)
+        assert moved.live_input is not None
+        assert [row["uid"] for row in await market.rows("select uid from live_input")] == [
+            moved.live_input.uid
+        ]
+        assert (await market.look(half)).coverage_lat is None
+        assert (await market.look(supplier)).coverage is not None
+        assert (await market.sessions.get(session.id, supplier)).live_input == moved.live_input
+    finally:
+        await database.close()
 
 
 async def test_nothing_answers(tmp_path: Path) -> None:

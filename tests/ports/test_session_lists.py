@@ -128,36 +128,55 @@ async def test_who_supplies_nothing_or_nowhere_sees_nothing(marketplace: Marketp
 
 
 @pytest.mark.parametrize(
-    ("name", "types", "values", "indexes"),
+    ("file", "name", "types", "values", "indexes"),
     [
         (
+            "sessions",
             "of_workspace",
             "uuid, int, text, text[], timestamptz, uuid",
             "gen_random_uuid(), 50, null, null, null, null",
             {"session_consumer_idx", "session_operator_idx"},
         ),
         (
+            "sessions",
             "open_in",
             "float8, float8, float8, timestamptz, int, timestamptz, uuid",
             "50.8, 4.3, 500, now(), 50, null, null",
             {"session_place_idx"},
         ),
         (
+            "sessions",
             "committed",
             "text, bigint",
             "'0x', 5",
             {"session_consumer_open_idx", "settlement_unpaid_idx", "settlement_paid_idx"},
         ),
+        ("sessions", "assigned_to", "uuid", "gen_random_uuid()", {"session_operator_open_idx"}),
+        ("telemetry", "live_sessions", "uuid", "gen_random_uuid()", {"session_operator_open_idx"}),
+        (
+            "workspaces",
+            "release",
+            "uuid, timestamptz",
+            "gen_random_uuid(), now()",
+            {"session_operator_open_idx"},
+        ),
+        (
+            "events",
+            "add_samples",
+            "uuid, jsonb, timestamptz",
+            "gen_random_uuid(), '{}', now()",
+            {"session_operator_open_idx"},
+        ),
     ],
 )
 async def test_a_list_is_read_from_its_index(
-    database: Database, name: str, types: str, values: str, indexes: set[str]
+    database: Database, file: str, name: str, types: str, values: str, indexes: set[str]
 ) -> None:
     async with database.begin() as tx:
         opened = connection(tx)
         await opened.execute("set local enable_seqscan = off; set local enable_bitmapscan = off")
         await opened.execute("set local plan_cache_mode = force_generic_plan")
-        await opened.execute(f"prepare asked ({types}) as {statements('sessions')[name]}")
+        await opened.execute(f"prepare asked ({types}) as {statements(file)[name]}")
         plan = "\n".join(row[0] for row in await opened.fetch(f"explain execute asked ({values})"))
         await opened.execute("deallocate asked")
     assert {one for one in indexes if one in plan} == indexes, plan

@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from eth_account import Account
+from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode, Refused
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from luxxon_core.adapters.chain.artifacts import artifact
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.rpc import RpcChain
-from luxxon_core.adapters.postgres.database import Database
+from luxxon_core.adapters.postgres.database import Database, connection
 from luxxon_core.adapters.postgres.settlement import PgSettlementStore
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.settlement.domain import Payload, Settlement, SettlementState, compose, queued
@@ -269,3 +270,26 @@ async def test_an_empty_pool_is_paid_from_after_the_deposit(market: Market) -> N
     await market.fill_pool(10**6)
     await drain(market.relay(), timedelta(seconds=30))
     assert (await market.settlement(session_id)).state is SettlementState.CONFIRMED
+
+
+@pytest.mark.parametrize("said", ["a\0b", "half \ud83d", "<html>" * 100_000])
+async def test_whatever_a_node_says_one_payment_keeps_no_other_waiting(
+    database: Database, dsn: str, said: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Refused(said)
+
+    queue = QueueSettlement(STORE)
+    async with database.begin() as tx:
+        for _ in range(2):
+            await queue(tx, payload(await finished_session(dsn)), NOW, NOW)
+    async with ForkingNode.serving() as node:
+        node.eth_call = refuse  # type: ignore[assignment,method-assign]
+        chain = RpcChain(node.url, SETTLEMENT, USDC, chain_id=CHAIN_ID)
+        relay = Relay(database, STORE, chain, 1)
+        assert [await relay.relay_once(NOW) for _ in range(3)] == [True, True, False]
+        await chain.close()
+    async with database.read() as tx:
+        rows = await connection(tx).fetch("select attempts, last_error from settlement")
+    assert [row["attempts"] for row in rows] == [1, 1]
+    assert all(0 < len(row["last_error"]) < 1000 for row in rows)

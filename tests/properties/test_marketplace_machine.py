@@ -104,6 +104,7 @@ class MarketplaceMachine(Steps, RuleBasedStateMachine):
         tenant, now = self.tenant(pick), self.tick()
         committed = sum(one.committed for one in self.model.sessions if one.consumer is tenant)
         self.market.pools.balance = committed + RATE * max_s + spare
+        self.run(self.market.pools.pool_of(str(tenant.id), fresh=True))  # a block later: it may have shrunk
         refusal: Refusal | None = None
         if pick == 2:
             refusal = (NotAuthorized, "session:notConsumer")

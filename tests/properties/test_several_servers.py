@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from marketplace import NOON, RATE, Marketplace, MemoryEdge
 
 from luxxon_core.adapters.postgres.database import Database
+from luxxon_core.adapters.postgres.sessions import PgSessions
 from luxxon_core.kernel.clock import iso
-from luxxon_core.media.domain import MediaEvent, MediaEventKind
+from luxxon_core.kernel.errors import DatabaseError
+from luxxon_core.kernel.uow import Tx
+from luxxon_core.media.domain import LiveInput, MediaEvent, MediaEventKind
 from luxxon_core.sessions.domain import Session, State
 
 
@@ -160,3 +165,107 @@ async def test_a_server_that_stops_and_starts_again_keeps_its_streams(pair: Pair
     assert session.live_input is not None
     assert set(pair.one.edge.served) == {session.live_input.uid}
     assert await pair.windows(session) == [("03", None)]
+
+
+# -- what happens between two statements ------------------------------------------------------------------
+
+
+class SlowEdge(MemoryEdge):
+    """Mints when it is let."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def create(self) -> LiveInput:
+        self.asked.set()
+        await self.let.wait()
+        return await super().create()
+
+
+class Interrupted(PgSessions):
+    """Something else commits as soon as a list has been read."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._meanwhile = meanwhile
+
+    async def abandoned(self, tx: Tx, silent: datetime) -> list[UUID]:
+        found = await super().abandoned(tx, silent)
+        await self._meanwhile()
+        return found
+
+    async def live_inputs(self, tx: Tx, edge: str) -> list[LiveInput]:
+        found = await super().live_inputs(tx, edge)
+        await self._meanwhile()
+        return found
+
+
+async def until_one_waits(market: Marketplace) -> None:
+    """Until a transaction waits for a lock that another one holds."""
+    async with asyncio.timeout(5):
+        while not await market.value("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", [MediaEventKind.CONNECTED, MediaEventKind.FIRST_FRAME])
+async def test_what_an_edge_says_of_a_stream_that_is_just_moving_is_ignored(
+    pair: Pair, kind: MediaEventKind
+) -> None:
+    session = await pair.live()
+    edge = SlowEdge("two")
+    pair.two.sessions = replace(pair.two.sessions, edge=edge)
+    later = NOON + timedelta(seconds=20)
+    moving = asyncio.create_task(pair.two.sessions.start(session.id, operator_of(session), later))
+    await edge.asked.wait()
+    saying = asyncio.create_task(pair.one.media(kind, session, later))
+    await until_one_waits(pair.one)
+    edge.let.set()
+    await asyncio.gather(moving, saying)
+    assert await pair.windows(session) == [("00", None)]
+
+
+async def test_a_server_that_is_back_before_its_silence_is_noted_loses_nothing(pair: Pair) -> None:
+    session = await pair.live()
+    later = NOON + timedelta(seconds=10)
+
+    async def back() -> None:
+        await pair.one.sessions.stamp_alive(later)
+        await pair.one.media(MediaEventKind.CONNECTED, session, later)
+
+    sweeping = replace(pair.two.sessions, sessions=Interrupted(back))
+    assert await sweeping.sweep_abandoned(later) == 0
+    assert await pair.windows(session) == []
+
+
+async def test_a_stream_that_moves_while_its_former_server_starts_is_not_that_server_s(pair: Pair) -> None:
+    session = await pair.live()
+    later = NOON + timedelta(seconds=10)
+
+    async def moved() -> None:
+        there = await pair.two.sessions.start(session.id, operator_of(session), later)
+        await pair.two.media(MediaEventKind.FIRST_FRAME, there, later)
+
+    starting = replace(pair.one.sessions, sessions=Interrupted(moved))
+    assert await starting.restore(later) == 0
+    assert await pair.windows(session) == [("00", "10")]
+
+
+async def test_a_server_that_hangs_inside_a_transaction_keeps_nobody_out(
+    dsn: str, database: Database
+) -> None:
+    market = Marketplace(database)
+    session = await market.requested(await market.consumer())
+    hanging = await Database.connect(dsn, abandoned_s=0.3)
+    try:
+        with pytest.raises(DatabaseError):
+            async with hanging.begin() as tx:
+                await PgSessions().get(tx, session.id, lock=True)
+                async with asyncio.timeout(10):
+                    cancelled = await market.sessions.cancel(
+                        session.id, session.consumer_workspace_id, NOON + timedelta(seconds=1)
+                    )
+        assert cancelled.state is State.CANCELLED
+        async with hanging.read() as tx:
+            assert await PgSessions().get(tx, session.id) is not None, "it goes on"
+    finally:
+        await hanging.close()

@@ -7,8 +7,8 @@ results, and how far back state is kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -16,8 +16,8 @@ from uuid import UUID
 
 import structlog
 
-from luxxon_core.adapters.chain.rpc import SETTLED, NodeError, RpcChain, checksum
-from luxxon_core.kernel.errors import ExternalError, InvalidInput
+from luxxon_core.adapters.chain.rpc import SETTLED, NodeError, RpcChain, checksum, quantity, understood
+from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.settlement.domain import session_of_key
 from luxxon_core.wallet.domain import Block, Entry, EventKind
 
@@ -29,6 +29,7 @@ MAX_SPAN = 10_000
 AT_ONCE = 16
 """Requests under way together."""
 
+_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _log = structlog.get_logger(__name__)
 
 
@@ -120,15 +121,16 @@ class RpcLogs:
         found = await asyncio.gather(
             *(self._request("eth_getLogs", {**which, **where}) for which in (of_contract, of_token))
         )
-        with _understood():
+        with understood():
             logs = [log for part in found for log in part]
             if any(log.get("removed") for log in logs):
                 raise ExternalError("chain:logs", "The chain's node hands out logs of a dropped block")
-            return sorted(logs, key=lambda log: (int(log["blockNumber"], 16), int(log["logIndex"], 16)))
+            return sorted(logs, key=_place)
 
     async def _times(self, logs: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
         """The timestamps of the blocks of these logs, by hash."""
-        numbers = {log["blockHash"]: int(log["blockNumber"], 16) for log in logs}
+        with understood():
+            numbers = {log["blockHash"]: quantity(log["blockNumber"]) for log in logs}
         blocks = await asyncio.gather(*(self.block(number) for number in numbers.values()))
         times = {block.hash: block.at for block in blocks if block is not None}
         if times.keys() != numbers.keys():
@@ -143,27 +145,15 @@ class RpcLogs:
 def _block(document: Mapping[str, Any] | None) -> Block | None:
     if document is None:
         return None
-    with _understood():
-        at = datetime.fromtimestamp(int(document["timestamp"], 16), UTC)
-        return Block(int(document["number"], 16), document["hash"], document["parentHash"], at)
+    with understood():
+        at = datetime.fromtimestamp(quantity(document["timestamp"]), UTC)
+        hashes = _hash(document["hash"]), _hash(document["parentHash"])
+        return Block(quantity(document["number"]), *hashes, at)
 
 
 def _entries(logs: Iterable[Mapping[str, Any]], time_of: Callable[[str], datetime]) -> list[Entry]:
-    with _understood():
+    with understood():
         return [entry for log in logs for entry in _meaning(log, time_of(log["blockHash"]))]
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """Reads a node's answer.
-
-    Raises:
-        ExternalError: it is not what it should be.
-    """
-    try:
-        yield
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, InvalidInput):
-        raise ExternalError("chain:answer", "The chain's node answers in no known form") from None
 
 
 def _meaning(log: Mapping[str, Any], at: datetime) -> list[Entry]:
@@ -175,14 +165,15 @@ def _meaning(log: Mapping[str, Any], at: datetime) -> list[Entry]:
     names = {topic: name for name, topic in _topics().items()}
     topics, data = log["topics"], bytes.fromhex(log["data"][2:])
     values = [int.from_bytes(data[at : at + 32], "big") for at in range(0, len(data), 32)]
+    block_number, log_index = _place(log)
 
     def entry(kind: EventKind, topic: str, amount: int, change: int, session: UUID | None = None) -> Entry:
         return Entry(
             kind=kind,
             wallet=checksum("0x" + topic[-40:]),
-            tx_hash=log["transactionHash"],
-            log_index=int(log["logIndex"], 16),
-            block_number=int(log["blockNumber"], 16),
+            tx_hash=_hash(log["transactionHash"]),
+            log_index=log_index,
+            block_number=block_number,
             at=at,
             amount_uusdc=amount,
             pool_change_uusdc=change,
@@ -202,6 +193,17 @@ def _meaning(log: Mapping[str, Any], at: datetime) -> list[Entry]:
     if operator != consumer:
         paid.append(entry(EventKind.SETTLE, operator, values[0], 0, session))
     return paid
+
+
+def _place(log: Mapping[str, Any]) -> tuple[int, int]:
+    """Block and index in it: the order of logs."""
+    return quantity(log["blockNumber"]), quantity(log["logIndex"], bits=31)
+
+
+def _hash(text: str) -> str:
+    if not _HASH.fullmatch(text):
+        raise ValueError("not a hash")
+    return text
 
 
 def _session(key: str) -> UUID | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ SETTLED = "Settled(bytes32,address,address,uint256,uint256,uint256,uint256)"
 KNOWN = ("already known", "known transaction", "already imported")
 NONCE_TOO_LOW = ("nonce too low", "nonce is too low")
 EXECUTION_REVERTED = 3
+MAX_MESSAGE = 300
+"""Characters of a node's error message that are kept."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +44,9 @@ class NodeError(ExternalError):
     """A node's JSON-RPC error; ``data`` is what it gave beside the message."""
 
     def __init__(self, code: int, message: str, data: object) -> None:
-        super().__init__("chain:node", f"The chain's node answers: {message}")
-        self.said, self.data = message.lower(), data
+        shown = "".join(one for one in message[:MAX_MESSAGE] if one.isprintable())  # it is logged and stored
+        super().__init__("chain:node", f"The chain's node answers: {shown}")
+        self.said, self.data = shown.lower(), data
         self.reverted = code == EXECUTION_REVERTED or "revert" in self.said
 
 
@@ -123,7 +128,7 @@ class RpcChain:
         return await self._read(self._usdc, "balanceOf(address)", _word(wallet))
 
     async def eth_balance(self, wallet: str) -> int:
-        return int(await self._rpc("eth_getBalance", checksum(wallet), "latest"), 16)
+        return quantity(await self._rpc("eth_getBalance", checksum(wallet), "latest"), bits=256)
 
     # ---------------------------------------------------------------- relayer
 
@@ -149,11 +154,13 @@ class RpcChain:
         except NodeError as error:  # many providers limit the range of blocks
             _log.warning("chain.log_query_refused", reason=error.message)
             return None
-        return await self.receipt(logs[0]["transactionHash"]) if logs else None
+        with understood():
+            tx_hash = logs[0]["transactionHash"] if logs else None
+        return None if tx_hash is None else await self.receipt(tx_hash)
 
     async def account_nonce(self, account: str, *, pending: bool) -> int:
         block = "pending" if pending else "latest"
-        return int(await self._rpc("eth_getTransactionCount", checksum(account), block), 16)
+        return quantity(await self._rpc("eth_getTransactionCount", checksum(account), block))
 
     async def sign(self, payload: Payload, nonce: int) -> SignedSettlement:
         key = self._key
@@ -180,13 +187,15 @@ class RpcChain:
             if error.reverted:
                 raise refusal(error.data, error.said) from None
             raise
+        with understood():
+            tip, base_fee = quantity(tip), quantity(block["baseFeePerGas"])
         transaction = DynamicFeeTransaction(
             chain_id=self._chain_id,
             nonce=nonce,
-            max_priority_fee_per_gas=int(tip, 16),
+            max_priority_fee_per_gas=tip,
             # stands five full blocks in a row, each 1/8 dearer than the one before
-            max_fee_per_gas=2 * int(block["baseFeePerGas"], 16) + int(tip, 16),
-            gas=int(gas, 16) * 5 // 4,
+            max_fee_per_gas=2 * base_fee + tip,
+            gas=quantity(gas) * 5 // 4,
             to=bytes.fromhex(self._settlement[2:]),
             data=call,
         )
@@ -207,19 +216,24 @@ class RpcChain:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         found = await self._rpc("eth_getTransactionReceipt", tx_hash)
-        if found is None or found["blockNumber"] is None:
+        if found is None:
             return None
-        number = int(found["blockNumber"], 16)
+        with understood():
+            succeeded, block_hash = found["status"] == "0x1", found["blockHash"]
+            if found["blockNumber"] is None:
+                return None
+            number = quantity(found["blockNumber"])
         head, block = await asyncio.gather(self.head(), self._rpc("eth_getBlockByNumber", hex(number), False))
-        if block is None or block["hash"] != found["blockHash"]:
-            return None  # its block has just been replaced
-        return Receipt(
-            tx_hash=tx_hash,
-            succeeded=found["status"] == "0x1",
-            block_number=number,
-            confirmations=max(1, head - number + 1),
-            timestamp=datetime.fromtimestamp(int(block["timestamp"], 16), UTC),
-        )
+        with understood():
+            if block is None or block["hash"] != block_hash:
+                return None  # its block has just been replaced
+            return Receipt(
+                tx_hash=tx_hash,
+                succeeded=succeeded,
+                block_number=number,
+                confirmations=max(1, head - number + 1),
+                timestamp=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
+            )
 
     # ---------------------------------------------------------------- contracts
 
@@ -266,7 +280,7 @@ class RpcChain:
 
     async def head(self) -> int:
         """The number of the newest block."""
-        return int(await self._rpc("eth_blockNumber"), 16)
+        return quantity(await self._rpc("eth_blockNumber"))
 
     async def _read(self, contract: str, function: str, argument: bytes = b"", block: str = "latest") -> int:
         """Call a view function that returns one static value, as a number."""
@@ -298,7 +312,7 @@ class RpcChain:
                 "chain:rpc", f"The chain cannot be reached ({type(error).__name__})"
             ) from None
         failure: Any = response.get("error") if isinstance(response, dict) else {}
-        if isinstance(failure, str):
+        if failure is not None and not isinstance(failure, dict):
             failure = {"message": failure}
         if failure is not None:
             code, message = failure.get("code", 0), str(failure.get("message", "no JSON-RPC answer"))
@@ -318,6 +332,31 @@ def checksum(address: str) -> str:
         return to_checksum_address(address)
     except (ValueError, TypeError) as error:
         raise InvalidInput("wallet:address") from error
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Reads a node's answer.
+
+    Raises:
+        ExternalError: it is not what it should be.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, OverflowError, OSError, InvalidInput):
+        raise ExternalError("chain:answer", "The chain's node answers in no known form") from None
+
+
+def quantity(answer: object, *, bits: int = 63) -> int:
+    """A number out of a node's answer; by default one that a column holds.
+
+    Raises:
+        ExternalError: it is none, or needs more bits.
+    """
+    with understood():
+        if not isinstance(answer, str) or not 0 <= (number := int(answer, 16)) < 1 << bits:
+            raise ValueError
+    return number
 
 
 def _word(address: str) -> bytes:

@@ -15,6 +15,10 @@ from luxxon_core.kernel.uow import Tx
 if TYPE_CHECKING:
     import asyncpg
 
+ABANDONED_SECONDS = 30.0
+"""A transaction in which its process says nothing for so long is ended by the database: the process, or its
+machine, hangs, and others wait for what it has locked. It goes on with an error and tries again."""
+
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
@@ -24,6 +28,17 @@ def statements(file: str) -> dict[str, str]:
     text = (files(__package__) / "sql" / f"{file}.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+@cache
+def _failures() -> tuple[type[Exception], ...]:
+    """What asyncpg raises of a server that refuses or goes away. Not OSError: that may be another's.
+
+    The last one is an operation on a connection whose server has just ended it and which is not closed yet.
+    """
+    import asyncpg
+
+    return asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
 
 
 def connection(tx: Tx) -> asyncpg.Connection[Any]:
@@ -42,7 +57,9 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, min_size: int = 2, max_size: int = 10) -> Database:
+    async def connect(
+        cls, dsn: str, *, min_size: int = 2, max_size: int = 10, abandoned_s: float = ABANDONED_SECONDS
+    ) -> Database:
         """Open the pool.
 
         Raises:
@@ -50,8 +67,15 @@ class Database:
         """
         import asyncpg
 
+        async def begun(held: asyncpg.Connection[Any]) -> None:
+            limit = f"{round(abandoned_s * 1000)}ms"
+            # not with the connection's start-up: poolers in between refuse what they do not know
+            await held.execute("select set_config('idle_in_transaction_session_timeout', $1, false)", limit)
+
         try:
-            pool = await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, reset=_nothing)
+            pool = await asyncpg.create_pool(
+                dsn, min_size=min_size, max_size=max_size, init=begun, reset=_nothing
+            )
         except (OSError, asyncpg.PostgresError) as error:
             raise DatabaseError("database:connect") from error
         return cls(pool)
@@ -83,14 +107,13 @@ class _Held:
         self._transaction: Any = None
 
     async def __aenter__(self) -> Tx:
-        import asyncpg
-
+        failures: tuple[type[Exception], ...] = (*_failures(), OSError)
         try:
             self._connection = await self._pool.acquire()
             if self._wanted:
                 self._transaction = self._connection.transaction()
                 await self._transaction.__aenter__()  # start() alone has the pool report what is cut short
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except failures as error:
             await self._release()
             raise DatabaseError("database:connect") from error
         except BaseException:
@@ -101,9 +124,7 @@ class _Held:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        import asyncpg
-
-        failures = (asyncpg.PostgresError, asyncpg.InterfaceError)  # not OSError: that may be another's
+        failures = _failures()
         try:
             if self._transaction is not None and error is None:
                 await self._transaction.__aexit__(None, None, None)
@@ -118,6 +139,8 @@ class _Held:
             raise DatabaseError("database:failed") from error
 
     async def _release(self) -> None:
+        """Give the connection back; one that is broken is closed by the pool, which changes nothing."""
         held, self._connection = self._connection, None
         if held is not None:
-            await self._pool.release(held)
+            with suppress(*_failures(), OSError):
+                await self._pool.release(held)

@@ -247,6 +247,8 @@ class PgEventLine:
                 command_timeout=ANSWER_SECONDS,
                 server_settings={"application_name": "luxxon events"},
             )
+            # a process that is frozen while it publishes must not hold up the others
+            await self._held.execute(SQL["abandon"], f"{round(ANSWER_SECONDS * 1000)}ms")
         except _failures() as error:
             raise DatabaseError("events:connect") from error
         async with self._asking() as held:

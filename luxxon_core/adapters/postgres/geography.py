@@ -5,9 +5,9 @@ indexes serve them:
 
 - ``lx_covers(lat, lng, radius_m, at_lat, at_lng)``: the circle contains the point, its edge included.
 - ``lx_near(lat, lng, at_lat, at_lng, radius_m)``: the stored point lies within the radius of a place.
-- ``lx_idle_order(idle_since)``, ``lx_id_order(id)``: ``order by`` these walks ``workspace_coverage_idx`` from
-  who is idle for longest (never idle first), then by the first 52 bits of the id, and stops at the first that
-  fits: what a pick costs hardly grows with how many suppliers cover the point.
+- ``lx_idle(idle_since)``, ``lx_id(id)``: the moment in seconds, 0 for never, and the first 52 bits of the id.
+  ``order by lx_idle(idle_since) <-> 0, lx_id(id) <-> 0`` walks ``workspace_coverage_idx`` from who is idle
+  for longest and stops at the first that fits, where sorting would look at everyone who covers the point.
 
 Both flavours compute on the sphere of ``kernel.geo`` with one micrometre of tolerance, which makes every
 longitude at a pole, and -180 and 180, the same place. They agree with exact geometry to 10 µm: PostGIS takes
@@ -89,8 +89,8 @@ def _coverage(flavour: Flavour, *, covers: str, near: str, area: str, place: str
         _function(
             "lx_near(lat float8, lng float8, at_lat float8, at_lng float8, radius_m float8)", "boolean", near
         ),
-        _function("lx_idle_order(idle_since timestamptz)", "float8", f"{_IDLE} <-> 0"),
-        _function("lx_id_order(id uuid)", "float8", f"{_ID} <-> 0"),
+        _function("lx_idle(idle_since timestamptz)", "float8", _IDLE),
+        _function("lx_id(id uuid)", "float8", _ID),
         "create index workspace_coverage_idx on workspace\n"
         f"    using gist (({area}), ({_IDLE}), ({_ID}))\n    where {ONLINE}",
         f"create index session_place_idx on session\n    using gist (({place}))\n    where {OPEN_SESSION}",
@@ -155,8 +155,8 @@ DOWN: dict[str, dict[Flavour, tuple[str, ...]]] = {
         flavour: (
             "drop index session_place_idx",
             "drop index workspace_coverage_idx",
-            "drop function lx_id_order(uuid)",
-            "drop function lx_idle_order(timestamptz)",
+            "drop function lx_id(uuid)",
+            "drop function lx_idle(timestamptz)",
             f"drop function {NEAR}",
             f"drop function {COVERS}",
             *(_FIRST_COVERAGE if flavour is Flavour.EARTHDISTANCE else ()),

@@ -83,12 +83,12 @@ class PgLedger:
         return {row["wallet"]: int(row["balance"]) for row in rows}
 
     async def set_pools(self, tx: Tx, balances: Mapping[str, int], block_number: int, now: datetime) -> None:
-        wallets, amounts = list(balances), list(balances.values())
+        wallets, amounts = list(balances), [Decimal(amount) for amount in balances.values()]
         await connection(tx).execute(SQL["set_pools"], self._contract, wallets, amounts, block_number, now)
 
     async def pool(self, tx: Tx, wallet: str) -> PoolBalance | None:
         row = await connection(tx).fetchrow(SQL["pool"], self._contract, wallet)
-        return None if row is None else PoolBalance(row["balance_uusdc"], row["block_number"])
+        return None if row is None else PoolBalance(int(row["balance_uusdc"]), row["block_number"])
 
     async def page(
         self, tx: Tx, wallet: str, after: UUID | None, limit: int

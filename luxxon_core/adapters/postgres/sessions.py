@@ -130,10 +130,8 @@ class PgSessions:
         rows = await connection(tx).fetch(SQL["not_deleted"], list(uids))
         return frozenset(row["uid"] for row in rows)
 
-    async def abandoned(self, tx: Tx, now: datetime, silent: datetime) -> list[tuple[UUID, datetime]]:
-        return [
-            (row["id"], row["since"]) for row in await connection(tx).fetch(SQL["abandoned"], now, silent)
-        ]
+    async def abandoned(self, tx: Tx, silent: datetime) -> list[UUID]:
+        return [row["id"] for row in await connection(tx).fetch(SQL["abandoned"], silent)]
 
     async def mark_deleted(self, tx: Tx, uid: str, now: datetime) -> None:
         await connection(tx).execute(SQL["mark_deleted"], uid, now)

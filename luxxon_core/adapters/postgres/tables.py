@@ -148,6 +148,11 @@ session = Table(
     Index("session_consumer_idx", "consumer_workspace_id", "created_at", "id"),
     Index("session_operator_idx", "operator_workspace_id", "created_at", "id"),
     Index(
+        "session_operator_open_idx",
+        "operator_workspace_id",
+        postgresql_where=text("state in ('ASSIGNED', 'LIVE')"),
+    ),
+    Index(
         "session_consumer_open_idx",
         "consumer_workspace_id",
         postgresql_where=text("state in ('REQUESTED', 'ASSIGNED', 'LIVE')"),
@@ -182,7 +187,6 @@ edge_alive = Table(
     metadata,
     Column("edge", Text, primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, comment="when the edge was last being served"),
-    Column("url", Text, comment="where other servers fetch frames of this edge"),
 )
 
 disconnect_window = Table(
@@ -380,7 +384,7 @@ chain_pool = Table(
     metadata,
     Column("contract", Text, primary_key=True, comment=_CONTRACT),
     Column("wallet_address", Text, primary_key=True),
-    Column("balance_uusdc", BigInteger, nullable=False),
+    Column("balance_uusdc", Numeric(78, 0), nullable=False),
     Column("block_number", BigInteger, nullable=False),
     _moment("updated_at", nullable=False),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,18 +19,33 @@ SQL = statements("telemetry")
 
 class PgWindows:
     async def open(self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime) -> bool:
-        opened = await connection(tx).fetchval(SQL["open_window"], window_id, session_id, reason, at)
-        return opened is not None
+        return await self._opened(tx, window_id, session_id, reason, at) is not None
 
     async def close(self, tx: Tx, session_id: UUID, reason: Reason, at: datetime) -> bool:
-        return await connection(tx).fetchval(SQL["close_window"], session_id, reason, at) is not None
+        return await self._closed(tx, session_id, reason, at) is not None
 
     async def of_session(self, tx: Tx, session_id: UUID) -> list[Window]:
-        rows = await connection(tx).fetch(SQL["windows"], session_id)
-        return [Window(Reason(row["reason"]), row["opened_at"], row["closed_at"]) for row in rows]
+        return [_window(row) for row in await connection(tx).fetch(SQL["windows"], session_id)]
 
     async def close_all(self, tx: Tx, session_id: UUID, at: datetime) -> None:
-        await connection(tx).execute(SQL["close_all"], session_id, at)
+        await self._all_closed(tx, session_id, at)
+
+    async def _opened(
+        self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime
+    ) -> Window | None:
+        row = await connection(tx).fetchrow(SQL["open_window"], window_id, session_id, reason, at)
+        return None if row is None else _window(row)
+
+    async def _closed(self, tx: Tx, session_id: UUID, reason: Reason, at: datetime) -> Window | None:
+        row = await connection(tx).fetchrow(SQL["close_window"], session_id, reason, at)
+        return None if row is None else _window(row)
+
+    async def _all_closed(self, tx: Tx, session_id: UUID, at: datetime) -> list[Window]:
+        return [_window(row) for row in await connection(tx).fetch(SQL["close_all"], session_id, at)]
+
+
+def _window(row: Mapping[str, Any]) -> Window:
+    return Window(Reason(row["reason"]), row["opened_at"], row["closed_at"])
 
 
 class PgHeartbeats:

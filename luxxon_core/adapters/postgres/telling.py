@@ -94,33 +94,25 @@ class TellingWindows(PgWindows):
     def __init__(self, journal: PgJournal) -> None:
         self._journal = journal
 
-    async def open(self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime) -> bool:
-        if not await super().open(tx, window_id, session_id, reason, at):
-            return False
-        await self._tell(tx, Kind.WINDOW_OPENED, session_id, reason)
-        return True
+    async def _opened(
+        self, tx: Tx, window_id: UUID, session_id: UUID, reason: Reason, at: datetime
+    ) -> Window | None:
+        opened = await super()._opened(tx, window_id, session_id, reason, at)
+        if opened is not None:
+            await self._journal.add(tx, Kind.WINDOW_OPENED, session_id, opened, opened.opened_at)
+        return opened
 
-    async def close(self, tx: Tx, session_id: UUID, reason: Reason, at: datetime) -> bool:
-        if not await super().close(tx, session_id, reason, at):
-            return False
-        await self._tell(tx, Kind.WINDOW_CLOSED, session_id, reason)
-        return True
+    async def _closed(self, tx: Tx, session_id: UUID, reason: Reason, at: datetime) -> Window | None:
+        closed = await super()._closed(tx, session_id, reason, at)
+        if closed is not None:
+            await self._journal.add(tx, Kind.WINDOW_CLOSED, session_id, closed, closed.closed_at)
+        return closed
 
-    async def close_all(self, tx: Tx, session_id: UUID, at: datetime) -> None:
-        before = await self.of_session(tx, session_id)
-        await super().close_all(tx, session_id, at)
-        for window in before:
-            if window.closed_at is None:
-                await self._tell(tx, Kind.WINDOW_CLOSED, session_id, window.reason)
-
-    async def _tell(self, tx: Tx, kind: Kind, session_id: UUID, reason: Reason) -> None:
-        """Of one reason at most one window is open, and it is the newest."""
-        windows: list[Window] = [
-            window for window in await self.of_session(tx, session_id) if window.reason is reason
-        ]
-        newest = max(windows, key=lambda window: (window.opened_at, window.closed_at or window.opened_at))
-        at = newest.opened_at if kind is Kind.WINDOW_OPENED else newest.closed_at
-        await self._journal.add(tx, kind, session_id, newest, at)
+    async def _all_closed(self, tx: Tx, session_id: UUID, at: datetime) -> list[Window]:
+        closed = await super()._all_closed(tx, session_id, at)
+        for window in sorted(closed, key=lambda window: window.opened_at):
+            await self._journal.add(tx, Kind.WINDOW_CLOSED, session_id, window, window.closed_at)
+        return closed
 
 
 class TellingHeartbeats(PgHeartbeats):

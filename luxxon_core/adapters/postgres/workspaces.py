@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from random import random
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from luxxon_core.kernel.uow import Tx
 from luxxon_core.workspaces.domain import Availability, DeviceKind, Role, Workspace
 
 SQL = statements("workspaces")
+FORGETTING = 1 / 32
+"""Share of the claims that rid the index of what claims left in it."""
 WAITS = 8
 """How often a dispatch waits for a supplier that others hold, and sees another one take it."""
 
@@ -72,21 +75,27 @@ class PgWorkspaces:
 
 class PgSuppliers:
     async def claim(self, tx: Tx, point: Point, *, wait: bool = False) -> UUID | None:
-        opened = connection(tx)
         if not wait:
-            return await opened.fetchval(SQL["claim"], point.lat, point.lng)  # type: ignore[no-any-return]
+            return await self._claim(tx, point)
+        opened = connection(tx)
         for _ in range(WAITS):
-            # in a savepoint: its locks must be gone before anyone claims
-            savepoint = opened.transaction()
+            savepoint = opened.transaction()  # its locks must be gone before anyone claims
             await savepoint.start()
             given_back = await opened.fetchval(SQL["await_given_back"], point.lat, point.lng)
             await savepoint.rollback()
             if given_back is None:
                 return None
-            claimed: UUID | None = await opened.fetchval(SQL["claim"], point.lat, point.lng)
+            claimed = await self._claim(tx, point)
             if claimed is not None:
                 return claimed
         return None
+
+    async def _claim(self, tx: Tx, point: Point) -> UUID | None:
+        claimed: UUID | None = await connection(tx).fetchval(SQL["claim"], point.lat, point.lng)
+        # by chance, not by count: a count would fall on the same places again and again
+        if claimed is not None and random() < FORGETTING:  # noqa: S311
+            await connection(tx).fetchval(SQL["forget_taken"], point.lat, point.lng, claimed)
+        return claimed
 
     async def covered(self, tx: Tx, point: Point) -> bool:
         return bool(await connection(tx).fetchval(SQL["covered"], point.lat, point.lng))

@@ -154,8 +154,7 @@ class Requests(Steps):
                 raise NotAuthorized("session:notConsumer")
             after = domain.cancel(before, now)
             await self._store(tx, before, after, now)
-        await self._tear_down(after, now)
-        return after
+        return await self._tear_down(after, now)
 
     async def end(self, session_id: UUID, workspace_id: UUID, now: datetime) -> Session:
         """End a LIVE session from either side: the meter is final and the payment queued."""
@@ -165,8 +164,7 @@ class Requests(Steps):
                 raise NotAuthorized("session:viewDenied")
             after = domain.end(before, now, await self._billable(tx, before, now))
             await self._store(tx, before, after, now)
-        await self._tear_down(after, now)
-        return after
+        return await self._tear_down(after, now)
 
     async def viewed(self, session_id: UUID, workspace_id: UUID) -> LiveInput:
         """The live input, for either side."""

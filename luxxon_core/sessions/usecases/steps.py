@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -77,10 +77,15 @@ class Steps:
         operator = await self.workspaces.wallet(tx, session.operator_workspace_id)
         await self.settlements.queue(tx, session, consumer, operator, now)
 
-    async def _tear_down(self, session: Session, now: datetime) -> None:
-        """Tell the edge, if it is ours; the server whose edge it is finds out by its own sweep."""
-        if session.live_input is not None and session.live_input.edge == self.edge.name:
-            await self._delete(session.live_input, now)
+    async def _tear_down(self, session: Session, now: datetime) -> Session:
+        """Tell the edge, if it is ours; the server whose edge it is finds out by its own sweep.
+
+        Returns the session as it is stored now: without the live input, where that is gone.
+        """
+        live_input = session.live_input
+        if live_input is None or live_input.edge != self.edge.name or not await self._delete(live_input, now):
+            return session
+        return replace(session, live_input=None)
 
     async def _lost_since(
         self, tx: Tx, live_input: LiveInput, now: datetime, silent: timedelta
@@ -97,11 +102,17 @@ class Steps:
     async def _billable(self, tx: Tx, session: Session, now: datetime) -> list[Window]:
         """The windows that a bill made up now has to leave out, of a session that is locked. A server that
         has just died may have left one that no sweep has opened yet."""
-        if session.state is State.LIVE and session.live_input is not None:
-            since = await self._lost_since(tx, session.live_input, now, domain.EDGE_DOUBTED)
-            if since is not None:
-                await self.windows.open(tx, self.new_id(), session.id, Reason.NETWORK_ERROR, since)
+        await self._note_lost(tx, session, now, domain.EDGE_DOUBTED)
         return await self.windows.of_session(tx, session.id)
+
+    async def _note_lost(self, tx: Tx, session: Session, now: datetime, silent: timedelta) -> bool:
+        """Open the NETWORK_ERROR window of a LIVE session, locked, whose edge is gone; whether it did."""
+        if session.state is not State.LIVE or session.live_input is None:
+            return False
+        since = await self._lost_since(tx, session.live_input, now, silent)
+        return since is not None and await self.windows.open(
+            tx, self.new_id(), session.id, Reason.NETWORK_ERROR, since
+        )
 
     async def _delete(self, live_input: LiveInput, now: datetime) -> bool:
         """Tell the edge, then note that it knows. What fails is tried again by the sweep: the session's end

@@ -36,6 +36,8 @@ class Lifecycle(Steps):
             if session_id is None:
                 return
             before = await self._found(tx, session_id)  # locked: no end bills windows that change under it
+            if before.live_input is None or before.live_input.uid != event.uid:
+                return  # it moved to another edge while we waited
             if event.kind is MediaEventKind.DISCONNECTED:
                 await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, event.at)
                 return
@@ -102,22 +104,27 @@ class Lifecycle(Steps):
         return len(inputs)
 
     async def _without_media(self, tx: Tx, since: datetime) -> list[LiveInput]:
-        inputs = await self.sessions.live_inputs(tx, self.edge.name)
-        for live_input in inputs:
+        ours = []
+        for live_input in await self.sessions.live_inputs(tx, self.edge.name):
             session_id = await self.sessions.live_input_of(tx, live_input.uid)
-            assert session_id is not None
-            await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, since)
-        return inputs
+            session = None if session_id is None else await self._found(tx, session_id)
+            if session is None or session.live_input != live_input:
+                continue  # it moved to another edge meanwhile
+            await self.windows.open(tx, self.new_id(), session.id, Reason.NETWORK_ERROR, since)
+            ours.append(live_input)
+        return ours
 
     async def sweep_abandoned(self, now: datetime) -> int:
         """LIVE sessions whose edge is gone, with the server that died: their NETWORK_ERROR windows open at
         its last sign of life; returns how many did now."""
         async with self.uow.read() as tx:
-            found = await self.sessions.abandoned(tx, now, now - domain.EDGE_SILENT)
+            found = await self.sessions.abandoned(tx, now - domain.EDGE_SILENT)
         opened = 0
-        for session_id, since in found:
+        for session_id in found:
             async with self.uow.begin() as tx:
-                opened += await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, since)
+                # locked and looked at again: its edge may be back, or another one have its stream
+                session = await self._found(tx, session_id)
+                opened += await self._note_lost(tx, session, now, domain.EDGE_SILENT)
         return opened
 
     async def sweep_torn_down(self, now: datetime) -> int:

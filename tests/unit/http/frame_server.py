@@ -21,7 +21,7 @@ from luxxon_core.http.limits import Clients, Limits, Quotas
 from luxxon_core.http.metrics import RequestMetrics
 from luxxon_core.http.observe import Observer
 from luxxon_core.http.operation import Access, Answer, Call, Cookie, EventStream, Operation, ServerEvent
-from luxxon_core.http.principal import ApiKeyPrincipal, Permission, Principal, WalletPrincipal
+from luxxon_core.http.principal import ApiKeyPrincipal, Permission, Principal, Scope, WalletPrincipal
 from luxxon_core.http.protocol import Runner
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import (
@@ -137,7 +137,9 @@ class Desk:
             row("POST", "/refused", self.refuse, keyed, body=Note, errors=(InvalidState,)),
             row("POST", "/proof", self.prove, public, body=Note, errors=(NotAuthenticated, InvalidInput)),
             row("POST", "/public", self.note, public, body=Note),
+            row("POST", "/signed", self.bare, public, headers=("X-Proof",)),
             row("GET", "/look", self.look, public),
+            row("GET", "/scoped", self.look, keyed, scopes=(Scope.SESSIONS_READ,)),
             row("GET", "/mine", self.look, keyed),
             row("GET", "/slow", self.slow, public),
             row("GET", "/crash", self.crash, public),

@@ -174,7 +174,7 @@ async def test_a_log_line_knows_its_request_and_no_secret(
         ("GET", "/sessions/{session_id}/look", 200, "OK", "debug"),
         ("POST", "/notes", 200, "OK", "info"),
         ("GET", "/sessions/{session_id}/look", 200, "OK", "debug"),
-        ("GET", "unmatched", 404, "OK", "debug"),
+        ("GET", "unmatched", 404, "NOT_FOUND", "debug"),
         ("GET", "/busy", 503, "UNAVAILABLE", "warning"),
     ]
     assert seen[0]["session"] == SESSION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 import httpx
@@ -15,7 +16,7 @@ from luxxon_core.http import metrics as module
 from luxxon_core.http.metrics import Exporter, Figure, RequestMetrics
 from luxxon_core.http.operations import expose, own_port
 from luxxon_core.http.system import Readiness
-from luxxon_core.kernel.errors import ExternalError, NotReady
+from luxxon_core.kernel.errors import ExternalError, NotReady, StartError
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -92,7 +93,7 @@ async def test_requests_are_counted_by_pattern_never_by_path(desk: Desk) -> None
     assert 0 < value(found, "luxxon_http_request_duration_seconds_sum", **place) < 3
     busy = {"method": "GET", "route": "/busy", "status": "503", "code": "UNAVAILABLE"}
     assert value(found, "luxxon_http_answers_total", **busy) == 1
-    nowhere = {"method": "GET", "route": "unmatched", "status": "404", "code": "OK"}
+    nowhere = {"method": "GET", "route": "unmatched", "status": "404", "code": "NOT_FOUND"}
     assert value(found, "luxxon_http_answers_total", **nowhere) == 1
     assert value(found, "luxxon_notes_total", outcome="OK") == 1
     assert value(found, "luxxon_notes_total", outcome="INVALID_INPUT") == 1
@@ -149,6 +150,14 @@ async def test_figures_may_have_a_port_of_their_own(desk: Desk) -> None:
         response = await http.get(f"http://127.0.0.1:{port}/metrics", headers={"Via": "1.1 x"})
         assert value(samples(response.text), "luxxon_good") == 1
         assert (await http.get(f"http://127.0.0.1:{port}/")).status_code == 404
+
+
+async def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    exporter = Exporter(RequestMetrics(), [good])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = own_port(exporter, "127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(StartError, match="cannot listen on 127"):
+            await refused.__aenter__()
 
 
 # -- readiness --------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_codes_statuses_and_messages_are_the_published_ones() -> None:
     by_code = {kind.code: kind for kind in reversed(kinds)}
     assert {code: by_code[code].status for code in PUBLISHED} == PUBLISHED
     assert {code: by_code[code].default_message for code in MESSAGES} == MESSAGES
-    assert set(by_code) - set(PUBLISHED) == {"START_ERROR"}
+    assert set(by_code) - set(PUBLISHED) == {"START_ERROR", "RATE_LIMITED"}
     assert all(kind.default_message for kind in kinds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,7 +12,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
-from marketplace import GRAND_PLACE, NOON, Marketplace, at
+from marketplace import GRAND_PLACE, NOON, Marketplace, MemoryEdge, at
 
 from luxxon_core.adapters.chain.signatures import EthereumWallets
 from luxxon_core.adapters.postgres.telemetry import PgBeacons, PgHeartbeats, PgNotifications, PgWindows
@@ -228,6 +229,17 @@ async def test_notifications_that_race_end_in_the_newest(
     await asyncio.gather(*(tell(video, session, kind, happened, 9) for kind, happened in told))
     assert all(closed is not None for _, _, closed in await windows(marketplace, session.id))
     assert await marketplace.value("select last_event_at from live_input") == at(4)
+
+
+async def test_a_stream_that_has_moved_says_nothing_of_its_session(
+    marketplace: Marketplace, video: VideoEvents
+) -> None:
+    session, supplier = await live(marketplace)
+    there = replace(marketplace.sessions, edge=MemoryEdge("there"))
+    moved = await there.start(session.id, supplier, at(10))
+    await tell(video, moved, "connected", 12, 12)
+    await tell(video, session, "disconnected", 13, 13)
+    assert await windows(marketplace, session.id) == [("NETWORK_ERROR", 10, 12)]
 
 
 async def test_unknown_inputs_are_ignored_and_a_far_future_refused(

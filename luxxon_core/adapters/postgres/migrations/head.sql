@@ -221,7 +221,7 @@ COMMENT ON COLUMN chain_cursor.block_number IS 'the highest block consumed';
 CREATE TABLE chain_pool (
     contract TEXT NOT NULL,
     wallet_address TEXT NOT NULL,
-    balance_uusdc BIGINT NOT NULL,
+    balance_uusdc NUMERIC(78, 0) NOT NULL,
     block_number BIGINT NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT chain_pool_pkey PRIMARY KEY (contract, wallet_address)
@@ -370,10 +370,6 @@ CREATE TABLE telemetry_sample (
 
 COMMENT ON COLUMN telemetry_sample.signed IS 'the signature is the operator''s wallet''s';
 
-ALTER TABLE edge_alive ADD COLUMN url TEXT;
-
-COMMENT ON COLUMN edge_alive.url IS 'where other servers fetch frames of this edge';
-
 ALTER TABLE live_input ADD COLUMN last_event_at TIMESTAMP WITH TIME ZONE;
 
 COMMENT ON COLUMN live_input.last_event_at IS 'when the newest notification of an outside edge happened; older ones are ignored';
@@ -409,6 +405,8 @@ CREATE INDEX session_consumer_idx ON session (consumer_workspace_id, created_at,
 CREATE INDEX session_operator_idx ON session (operator_workspace_id, created_at, id);
 
 CREATE INDEX session_consumer_open_idx ON session (consumer_workspace_id) WHERE state in ('REQUESTED', 'ASSIGNED', 'LIVE');
+
+CREATE INDEX session_operator_open_idx ON session (operator_workspace_id) WHERE state in ('ASSIGNED', 'LIVE');
 
 CREATE INDEX session_created_at_idx ON session (created_at);
 

@@ -111,3 +111,6 @@ with oldest as (
     returning id
 )
 select count(*) from purged;
+
+-- name: abandon
+select set_config('idle_in_transaction_session_timeout', $1, false);

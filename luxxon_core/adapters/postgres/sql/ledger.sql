@@ -53,7 +53,7 @@ group by given.wallet;
 
 -- name: set_pools
 insert into chain_pool (contract, wallet_address, balance_uusdc, block_number, updated_at)
-select $1, wallet, balance, $4, $5 from unnest($2::text[], $3::bigint[]) as given (wallet, balance)
+select $1, wallet, balance, $4, $5 from unnest($2::text[], $3::numeric[]) as given (wallet, balance)
 on conflict (contract, wallet_address) do update
 set balance_uusdc = excluded.balance_uusdc, block_number = excluded.block_number,
     updated_at = excluded.updated_at;

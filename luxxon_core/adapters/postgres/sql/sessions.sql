@@ -110,11 +110,11 @@ limit 500;
 select uid from live_input where uid = any ($1::text[]) and deleted_at is null;
 
 -- name: abandoned
-select s.id, coalesce(a.at, $1) as since
+select s.id
 from session s
 join live_input l on l.session_id = s.id and l.deleted_at is null
 left join edge_alive a on a.edge = l.edge
-where s.state = 'LIVE' and (a.at is null or a.at < $2)
+where s.state = 'LIVE' and (a.at is null or a.at < $1)
   and not exists (
       select from disconnect_window d
       where d.session_id = s.id and d.reason = 'NETWORK_ERROR' and d.closed_at is null

@@ -5,18 +5,19 @@ with live as (
 insert into disconnect_window (id, session_id, reason, opened_at)
 select $1, id, $3, greatest($4::timestamptz, started_at) from live
 on conflict (session_id, reason) where closed_at is null do nothing
-returning id;
+returning reason, opened_at, closed_at;
 
 -- name: close_window
 update disconnect_window
 set closed_at = greatest($3::timestamptz, opened_at)
 where session_id = $1 and reason = $2 and closed_at is null
-returning id;
+returning reason, opened_at, closed_at;
 
 -- name: close_all
 update disconnect_window
 set closed_at = greatest($2::timestamptz, opened_at)
-where session_id = $1 and closed_at is null;
+where session_id = $1 and closed_at is null
+returning reason, opened_at, closed_at;
 
 -- name: windows
 select reason, opened_at, closed_at from disconnect_window where session_id = $1 order by opened_at, id;
@@ -87,10 +88,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 -- name: session_of_input
 select s.id
 from session s join live_input l on l.session_id = s.id
-where l.uid = $1
+where l.uid = $1 and l.deleted_at is null
 for no key update of s;
 
 -- name: advance_input
 update live_input set last_event_at = $2
-where uid = $1 and (last_event_at is null or last_event_at < $2)
+where uid = $1 and deleted_at is null and (last_event_at is null or last_event_at < $2)
 returning uid;

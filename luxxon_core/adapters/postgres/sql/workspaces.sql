@@ -52,24 +52,32 @@ where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is nul
 order by id;
 
 -- name: claim
--- the index is walked from who is idle for longest; NO KEY, or a row that others refer to would count as taken
+-- The index is walked from who is idle for longest. NO KEY: a row that others only refer to is free.
 update workspace set availability = 'BUSY'
 where id = (
     select id from workspace
     where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
       and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
-    order by lx_idle_order(idle_since), lx_id_order(id)
+    order by lx_idle(idle_since) <-> 0, lx_id(id) <-> 0
     limit 1
     for no key update skip locked
 )
 returning id;
 
+-- name: forget_taken
+-- An ordered scan passes over the index's entries of those who were taken again and again; a plain one marks
+-- them as dead, and then nobody looks at them any more.
+select count(*) from workspace
+where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
+  and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+  and lx_idle(idle_since) < lx_idle((select idle_since from workspace where id = $3));
+
 -- name: await_given_back
--- waits for those who hold the suppliers in turn; SHARE, so that all who wait go on together
+-- Waits for those who hold the suppliers in turn. SHARE: all who wait go on together.
 select id from workspace
 where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
   and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
-order by lx_idle_order(idle_since), lx_id_order(id)
+order by lx_idle(idle_since) <-> 0, lx_id(id) <-> 0
 limit 1
 for share;
 

@@ -36,7 +36,7 @@ def upgrade() -> None:
             "contract", sa.Text(), nullable=False, comment="chain id and address of the settlement contract"
         ),
         sa.Column("wallet_address", sa.Text(), nullable=False),
-        sa.Column("balance_uusdc", sa.BigInteger(), nullable=False),
+        sa.Column("balance_uusdc", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("block_number", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("contract", "wallet_address", name=op.f("chain_pool_pkey")),
@@ -229,10 +229,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_id", "captured_at", name=op.f("telemetry_sample_pkey")),
     )
     op.add_column(
-        "edge_alive",
-        sa.Column("url", sa.Text(), nullable=True, comment="where other servers fetch frames of this edge"),
-    )
-    op.add_column(
         "live_input",
         sa.Column(
             "last_event_at",
@@ -258,6 +254,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # what the older constraints do not allow: circles half known, and live inputs that moved to another edge
+    op.execute(
+        "update workspace set coverage_lat = null, coverage_lng = null, coverage_radius_m = null"
+        " where num_nulls(coverage_lat, coverage_lng, coverage_radius_m) in (1, 2)"
+    )
+    op.execute(
+        "delete from live_input l where l.deleted_at is not null and exists (select from live_input k"
+        " where k.session_id = l.session_id"
+        " and (k.deleted_at is null or (k.deleted_at, k.uid) > (l.deleted_at, l.uid)))"
+    )
     op.drop_constraint(op.f("workspace_coverage_whole_check"), "workspace")
     op.create_check_constraint(
         op.f("workspace_coverage_whole_check"),
@@ -271,7 +277,6 @@ def downgrade() -> None:
     )
     op.create_unique_constraint(op.f("live_input_session_id_key"), "live_input", ["session_id"])
     op.drop_column("live_input", "last_event_at")
-    op.drop_column("edge_alive", "url")
     op.drop_table("telemetry_sample")
     op.drop_index(op.f("quote_expires_at_idx"), table_name="quote")
     op.drop_table("quote")

@@ -1,4 +1,4 @@
-"""Indexes for prices, for lists of sessions by page, and for what of a pool is spoken for."""
+"""Indexes for prices, for lists of sessions by page, for what of a pool is spoken for and who is at work."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=OPEN,
     )
+    op.create_index(
+        "session_operator_open_idx",
+        "session",
+        ["operator_workspace_id"],
+        unique=False,
+        postgresql_where=sa.text("state in ('ASSIGNED', 'LIVE')"),
+    )
     op.create_index(op.f("session_created_at_idx"), "session", ["created_at"], unique=False)
     op.create_index(
         "settlement_unpaid_idx",
@@ -56,6 +63,7 @@ def downgrade() -> None:
         op.drop_index(name, table_name="settlement")
     for name in (
         "session_created_at_idx",
+        "session_operator_open_idx",
         "session_consumer_open_idx",
         "session_operator_idx",
         "session_consumer_idx",
