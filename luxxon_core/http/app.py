@@ -183,7 +183,9 @@ class _Endpoint:
         query = request.query if request.rel_url.raw_query_string else NO_QUERY
         workspace, token = None, None
         if self._acts:
-            named = [query.get("workspaceId"), raw.get("workspaceId") if isinstance(raw, dict) else None]
+            named = [query.get("workspaceId")]
+            if isinstance(raw, dict):
+                named += [raw.get(field) for field in operation.workspace_fields]
             given = headers.get(CONSISTENCY_HEADER)
             acting = await frame.guard.acting(operation, principal, request.match_info, named, given)
             workspace, token = acting.workspace, acting.token

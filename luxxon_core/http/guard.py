@@ -131,7 +131,7 @@ class Guard:
         explicit += [_named(value) for value in named if value is not None]
         if isinstance(principal, ApiKeyPrincipal):
             if any(one != principal.workspace_id for one in explicit):
-                raise WorkspaceMismatch("auth:workspaceMismatch")
+                raise WorkspaceMismatch("session:workspaceMismatch")
             return Acting(principal.workspace_id)
         chosen = explicit[0] if explicit else principal.workspace_id
         if chosen is None:

@@ -140,8 +140,9 @@ class Operation:
     Args:
         path: aiohttp's form, relative to the base.
         body, query: what the request's JSON object and query string must fit; a field that does not is
-            refused as ``<subject>:<field>``. ``workspaceId`` of either names the workspace acted for, unless
-            ``workspace_param`` says which path parameter does.
+            refused as ``<subject>:<field>``. ``workspaceId`` of the query or one of the body's
+            ``workspace_fields`` names the workspace acted for, unless ``workspace_param`` says which path
+            parameter does.
         out: what ``data`` of the answer is; :class:`Binary` or :class:`EventStream` where it is no envelope,
             annotated with a :class:`Media` that says more.
         scopes: any one of them lets a key in; empty means any valid key.
@@ -164,5 +165,6 @@ class Operation:
     scopes: tuple[Scope, ...] = ()
     permission: Permission = Permission.VIEW
     workspace_param: str | None = None
+    workspace_fields: tuple[str, ...] = ("workspaceId",)
     headers: tuple[str, ...] = ()
     errors: tuple[type[LuxxonError] | LuxxonError, ...] = ()

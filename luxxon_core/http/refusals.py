@@ -79,7 +79,7 @@ def _guard(operation: Operation) -> Iterator[LuxxonError]:
     yield InvalidInput("auth:workspaceId")
     yield AuthzError()
     if operation.access is Access.WORKSPACE:
-        yield WorkspaceMismatch("auth:workspaceMismatch")
+        yield WorkspaceMismatch("session:workspaceMismatch")
     yield WorkspaceNotFound() if operation.workspace_param else NotAuthorized("auth:noWorkspace")
 
 

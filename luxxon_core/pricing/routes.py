@@ -14,7 +14,7 @@ def operations(pricing: Pricing, demand: DemandMap) -> list[Operation]:
     async def quote(call: Call[None, QuoteQuery]) -> PriceQuote:
         asked = call.query
         point = Point(asked.lat, asked.lng)
-        return PriceQuote.of(await pricing.quote(call.acting, point, asked.duration_seconds, call.now))
+        return PriceQuote.of(await pricing.quote(call.acting, point, int(asked.duration_seconds), call.now))
 
     async def cells(call: Call[None]) -> list[DemandCell]:
         return [DemandCell.of(cell) for cell in await demand.cells(call.now)]

@@ -11,7 +11,7 @@ from luxxon_core.kernel.money import BPS
 from luxxon_core.kernel.wire import Latitude, Longitude, MicroUsdc, Timestamp, Uuid
 from luxxon_core.pricing import domain
 
-Duration = Annotated[int, Meta(ge=1, le=86_400, description="seconds")]
+Duration = Annotated[float, Meta(ge=1, le=86_400, multiple_of=1, description="whole seconds")]
 
 
 class QuoteQuery(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -114,9 +114,6 @@ def _consumer(cases: SessionCases) -> list[Operation]:
 
 def _operator(cases: SessionCases) -> list[Operation]:
     async def accept(call: Call[AcceptRequest]) -> Session:
-        named = call.body.operator_workspace_id
-        if named is not None and named.lower() != str(call.acting):
-            raise WorkspaceMismatch("session:workspaceMismatch")
         return Session.of(await cases.accept(session_id(call), call.acting, call.now), call.acting)
 
     async def open_requests(call: Call[None, OpenQuery]) -> list[OpenRequest]:
@@ -165,6 +162,7 @@ def _operator(cases: SessionCases) -> list[Operation]:
             subject="session",
             scopes=OPERATE,
             permission=Permission.OPERATE,
+            workspace_fields=("workspaceId", "operatorWorkspaceId"),
             errors=(
                 SessionNotFound,
                 WorkspaceNotFound,

@@ -27,7 +27,7 @@ MEANING: dict[str, Answer] = {
     "So": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:sessions:operate"),
     "Sp": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:pricing:read"),
     "Sw": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:wallet:read"),
-    "M": (403, "WORKSPACE_MISMATCH", "auth:workspaceMismatch"),
+    "M": (403, "WORKSPACE_MISMATCH", "session:workspaceMismatch"),
     "W": (403, "NOT_AUTHORIZED", "auth:walletOnly"),
     "N": (403, "NOT_AUTHORIZED", "auth:noWorkspace"),
     "Pv": (403, "NOT_AUTHORIZED", "auth:permission:view"),

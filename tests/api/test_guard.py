@@ -129,7 +129,7 @@ async def test_of_a_keys_faults_the_earliest_is_told(wire: Wire, stage: Stage) -
         ((401, "REVOKED_API_KEY", None), both),
         ((403, "INSUFFICIENT_SCOPE", "apiKey:scope:sessions:operate"), bearer(scopeless["plaintext"])),
     ]
-    mismatch = (403, "WORKSPACE_MISMATCH", "auth:workspaceMismatch")
+    mismatch = (403, "WORKSPACE_MISMATCH", "session:workspaceMismatch")
     workspaces: list[Fault] = [
         (None, {}),
         (None, {"workspaceId": supplier.workspace_id.upper()}),
@@ -344,4 +344,4 @@ async def test_a_workspace_may_be_named_more_than_once(wire: Wire, owner: Tenant
     assert found == (400, "INVALID_INPUT", "session:maxDurationSeconds")
     for query, named in ((own, foreign), (foreign, own)):
         found = await wire.refused("POST", "/sessions", auth=owner, json={**body, **named}, params=query)
-        assert found == (403, "WORKSPACE_MISMATCH", "auth:workspaceMismatch")
+        assert found == (403, "WORKSPACE_MISMATCH", "session:workspaceMismatch")

@@ -106,3 +106,13 @@ async def test_demand_is_public_and_anonymous(wire: Wire, consumer: Tenant) -> N
         assert set(one) == set(expected)
         assert abs(one["lat"]) < 90
         assert abs(one["lng"]) < 180
+
+
+async def test_a_duration_is_a_whole_number_however_it_is_written(wire: Wire, consumer: Tenant) -> None:
+    query = {"lat": "1", "lng": "2", "durationSeconds": "60.0"}
+    quote = await wire.data("GET", "/pricing/quote", auth=consumer, params=query)
+    assert int(quote["estimatedTotalMicroUsdc"]) == 60 * int(quote["ratePerSecondMicroUsdc"])
+    found = await wire.refused(
+        "GET", "/pricing/quote", auth=consumer, params={**query, "durationSeconds": "1.5"}
+    )
+    assert found == (400, "INVALID_INPUT", "quote:durationSeconds")

@@ -137,6 +137,21 @@ async def test_a_dispatch_that_nobody_covers_leaves_the_request_open(
     assert again == (409, "INVALID_STATE", "session:dispatch:ASSIGNED")
 
 
+async def test_a_wallet_accepts_for_the_workspace_that_it_names(
+    wire: Wire, consumer: Tenant, stranger: Tenant, place: Place
+) -> None:
+    supplier, session = await wire.supplier_at(place), await wire.create(consumer, place)
+    path, unpicked = url(session, "accept"), {"Cookie": f"lx_session={await wire.login(supplier.account)}"}
+    found = await wire.refused("POST", path, auth=unpicked, json={})
+    assert found == (403, "NOT_AUTHORIZED", "auth:noWorkspace")
+    foreign = {"operatorWorkspaceId": stranger.workspace_id}
+    found = await wire.refused("POST", path, auth=unpicked, json=foreign)
+    assert found == (403, "NOT_AUTHORIZED", "auth:permission:operate")
+    body = {"operatorWorkspaceId": supplier.workspace_id}
+    accepted = await wire.data("POST", path, auth=unpicked, json=body)
+    assert accepted["operatorWorkspaceId"] == supplier.workspace_id
+
+
 async def test_accept_by_who_covers_the_place(
     wire: Wire, consumer: Tenant, stranger: Tenant, place: Place
 ) -> None:
