@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 from production import Cameras, Production, Serve, production, until
 
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.client.events import StreamEvent
-from luxxon_core.demo.stage import CONSUMER_SCOPES, SUPPLIER_SCOPES
+from luxxon_core.demo.stage import CONSUMER_SCOPES, SUPPLIER_SCOPES, Party
 from luxxon_core.events.schemas import SessionState, SettlementState
 from luxxon_core.kernel.geo import Point
 from luxxon_core.settlement.schemas import SettlementView
@@ -128,6 +129,20 @@ async def test_a_session_from_sign_up_to_payment(market: Production) -> None:
         assert await market.ledger.deposits(consumer.wallet.address, await market.ledger.head()) == (
             POOL - charged
         )
+        await _asked_for_by_64_at_once(server, consumer)
+
+
+async def _asked_for_by_64_at_once(server: Serve, consumer: Party) -> None:
+    """Requests with one Idempotency-Key make one session."""
+    body = {"lat": PLACE.lat, "lng": PLACE.lng, "maxDurationSeconds": 10}
+    headers = {"Authorization": f"Bearer {consumer.api_key}", "Idempotency-Key": "one of 64"}
+    before = len(await consumer.api.sessions.list())
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        url = f"{server.api_url}/sessions"
+        answers = await asyncio.gather(*(http.post(url, json=body, headers=headers) for _ in range(64)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["data"]["id"] for answer in answers}) == 1
+    assert len(await consumer.api.sessions.list()) == before + 1
 
 
 async def _any(found: list[StreamEvent]) -> bool | None:

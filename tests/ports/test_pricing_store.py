@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from crowd import crowded
 from marketplace import GRAND_PLACE, NOON, RATE, Marketplace, at
 
 from luxxon_core.adapters.postgres.database import Database, connection, statements
@@ -140,6 +141,7 @@ async def test_in_early_access_every_factor_is_one(database: Database) -> None:
 async def test_supply_and_demand_are_looked_up_not_searched_for(database: Database, index: str) -> None:
     async with database.begin() as tx:
         opened = connection(tx)
+        await crowded(opened)
         await opened.execute("set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan")
         sql = statements("pricing")["around"]
         await opened.execute(f"prepare counted (float8, float8, float8, bigint) as {sql}")

@@ -6,6 +6,7 @@ import random
 from uuid import UUID
 
 import pytest
+from crowd import crowded
 from marketplace import FEE_BPS, GEOFENCE_M, NOON, RATE, Marketplace, at
 from oracle import destination
 
@@ -174,6 +175,7 @@ async def test_a_list_is_read_from_its_index(
 ) -> None:
     async with database.begin() as tx:
         opened = connection(tx)
+        await crowded(opened)
         await opened.execute("set local enable_seqscan = off; set local enable_bitmapscan = off")
         await opened.execute("set local plan_cache_mode = force_generic_plan")
         await opened.execute(f"prepare asked ({types}) as {statements(file)[name]}")
