@@ -74,7 +74,7 @@ async def bare(dsn: str, workspace: str) -> None:
 
 
 async def product(directory: str) -> None:
-    from luxxon_core.server import running
+    from luxxon_core.server import running, settle_in
     from luxxon_core.settings import load
 
     settings = load(data_dir=Path(directory), durable=False, port=0, rate_limit_key=0)
@@ -92,6 +92,7 @@ async def product(directory: str) -> None:
             "session": session.id,
             "dsn": server.deployment.parts.dsn,
         }
+        settle_in()  # as ``luxxon serve`` does
         print(json.dumps(ready), flush=True)
         await asyncio.Event().wait()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar, overload
 
@@ -51,7 +51,11 @@ class Timestamp(datetime):
     def of(cls, moment: None) -> None: ...
     @classmethod
     def of(cls, moment: datetime | None) -> Timestamp | None:
-        return None if moment is None else cls.fromisoformat(iso(moment))
+        if moment is None:
+            return None
+        utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        millisecond = utc.microsecond // 1000 * 1000
+        return cls(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, millisecond, UTC)
 
 
 def _encode_hook(value: object) -> object:
