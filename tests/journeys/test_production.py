@@ -135,7 +135,7 @@ async def test_a_session_from_sign_up_to_payment(market: Production) -> None:
 async def _asked_for_by_64_at_once(server: Serve, consumer: Party) -> None:
     """Requests with one Idempotency-Key make one session."""
     body = {"lat": PLACE.lat, "lng": PLACE.lng, "maxDurationSeconds": 10}
-    headers = {"Authorization": f"Bearer {consumer.api_key}", "Idempotency-Key": "one of 64"}
+    headers = {"Authorization": f"Bearer {consumer.api_key}", "Idempotency-Key": "one-of-64"}
     before = len(await consumer.api.sessions.list())
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         url = f"{server.api_url}/sessions"
