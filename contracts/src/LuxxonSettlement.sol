@@ -14,8 +14,10 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 /// @notice A consumer deposits USDC into its own pool once; each finished session is paid out of it by the
 ///         relayer, who can neither charge more than rate × seconds nor choose where the fee goes. What is
 ///         left can be withdrawn at any time, also while the contract is paused.
-/// @dev Amounts are in the token's smallest unit (µUSDC). Assumes a token without transfer fees, as USDC is.
-///      Invariant: the contract's USDC balance is at least the sum of all pools.
+/// @dev Amounts are in the token's smallest unit (µUSDC). Invariant: the contract's balance of the token is at
+///      least the sum of all pools. A deposit of which less arrives is refused, so a fee on transfers, which a
+///      later version of the token might take, stops deposits and never makes pools share a loss. A transfer
+///      out must cost this contract what was asked for and no more, as ERC-20 has it.
 contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -48,8 +50,14 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
     /// @notice The only account that may settle.
     address public relayer;
 
+    /// @notice `amount` was added to the pool of `consumer`.
     event Deposited(address indexed consumer, uint256 amount);
+
+    /// @notice `consumer` took `amount` out of its pool.
     event Withdrawn(address indexed consumer, uint256 amount);
+
+    /// @notice A session was paid out of the pool of `from`: `toAmount` to the operator `to`, `feeAmount` to the
+    ///         platform wallet of that block, together at most `rate` × `chargeableSeconds`.
     event Settled(
         bytes32 indexed sessionId,
         address indexed from,
@@ -59,22 +67,57 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
         uint256 rate,
         uint256 chargeableSeconds
     );
+
+    /// @notice Settlements come from `current` from now on.
     event RelayerChanged(address indexed previous, address indexed current);
+
+    /// @notice Fees go to `current` from now on.
     event PlatformWalletChanged(address indexed previous, address indexed current);
 
-    /// @dev The zero address, or this contract itself where money would be stranded.
+    /// @notice The zero address, this contract where money would be stranded, or a token without code.
     error InvalidAddress(address account);
+
+    /// @notice Nothing to move; a session that costs nothing needs no settlement.
     error ZeroAmount();
+
+    /// @notice The token delivered less than was deposited.
+    error ShortDeposit(uint256 amount, uint256 arrived);
+
+    /// @notice Only the relayer settles.
     error NotRelayer(address caller);
+
+    /// @notice The session has been paid.
     error AlreadySettled(bytes32 sessionId);
+
+    /// @notice `amount` is above `limit`, which is rate × seconds.
     error ExceedsCharge(bytes32 sessionId, uint256 amount, uint256 limit);
+
+    /// @notice The pool of `consumer` holds `balance`, and `required` was asked of it.
     error InsufficientPool(address consumer, uint256 balance, uint256 required);
+
+    /// @notice A batch without entries.
     error EmptyBatch();
+
+    /// @notice A batch of more than {MAX_BATCH} entries.
     error BatchTooLarge(uint256 size);
+
+    /// @notice Without an owner nobody could unpause, or replace a relayer whose key is lost.
+    error OwnerRequired();
 
     modifier onlyRelayer() {
         require(msg.sender == relayer, NotRelayer(msg.sender));
         _;
+    }
+
+    /// @dev Books `amount` into the pool of `consumer` and insists that the body brings it in.
+    modifier credits(address consumer, uint256 amount) {
+        require(amount > 0, ZeroAmount());
+        uint256 held = usdc.balanceOf(address(this));
+        deposits[consumer] += amount;
+        emit Deposited(consumer, amount);
+        _;
+        uint256 arrived = usdc.balanceOf(address(this)) - held;
+        require(arrived >= amount, ShortDeposit(amount, arrived));
     }
 
     /// @param usdc_ token of the pools
@@ -82,7 +125,7 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
     /// @param relayer_ first account that may settle
     /// @param owner_ who may pause and replace relayer and platform wallet
     constructor(IERC20 usdc_, address platformWallet_, address relayer_, address owner_) Ownable(owner_) {
-        _requireRecipient(address(usdc_));
+        require(address(usdc_).code.length > 0, InvalidAddress(address(usdc_)));
         usdc = usdc_;
         _setPlatformWallet(platformWallet_);
         _setRelayer(relayer_);
@@ -124,11 +167,9 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
         uint8 v,
         bytes32 r,
         bytes32 s
-    ) external whenNotPaused nonReentrant {
-        _credit(from, amount);
-        IERC3009(address(usdc)).receiveWithAuthorization(
-            from, address(this), amount, validAfter, validBefore, nonce, v, r, s
-        );
+    ) external whenNotPaused nonReentrant credits(from, amount) {
+        IERC3009(address(usdc))
+            .receiveWithAuthorization(from, address(this), amount, validAfter, validBefore, nonce, v, r, s);
     }
 
     /// @notice Take `amount` out of your pool. Works at any time, paused or not.
@@ -165,7 +206,7 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
     function settleBatch(BatchEntry[] calldata entries) external onlyRelayer whenNotPaused nonReentrant {
         require(entries.length > 0, EmptyBatch());
         require(entries.length <= MAX_BATCH, BatchTooLarge(entries.length));
-        uint256 fees;
+        uint256 fees = 0;
         for (uint256 i = 0; i < entries.length; ++i) {
             _settle(entries[i]);
             fees += entries[i].feeAmount;
@@ -195,6 +236,12 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
         _unpause();
     }
 
+    /// @notice Refused: the contract always has an owner. A new one takes over in two steps, {transferOwnership}
+    ///         and {acceptOwnership}.
+    function renounceOwnership() public pure override {
+        revert OwnerRequired();
+    }
+
     // ---------------------------------------------------------------- inside
 
     /// @dev Checks, books and pays the operator of one session; the caller pays the fee.
@@ -219,15 +266,8 @@ contract LuxxonSettlement is Ownable2Step, Pausable, ReentrancyGuardTransient {
         if (entry.toAmount > 0) usdc.safeTransfer(entry.to, entry.toAmount);
     }
 
-    function _pull(address payer, address consumer, uint256 amount) private {
-        _credit(consumer, amount);
+    function _pull(address payer, address consumer, uint256 amount) private credits(consumer, amount) {
         usdc.safeTransferFrom(payer, address(this), amount);
-    }
-
-    function _credit(address consumer, uint256 amount) private {
-        require(amount > 0, ZeroAmount());
-        deposits[consumer] += amount;
-        emit Deposited(consumer, amount);
     }
 
     function _debit(address consumer, uint256 amount) private {

@@ -142,8 +142,9 @@ contract TestUSDC is EIP712 {
         bytes32 nonce,
         bytes memory signature
     ) public {
-        bytes32 content =
-            keccak256(abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce));
+        bytes32 content = keccak256(
+            abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)
+        );
         _useAuthorization(from, validAfter, validBefore, nonce, content, signature);
         _transfer(from, to, value);
     }
