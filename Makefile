@@ -5,15 +5,17 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SOLC   := contracts/node_modules/.ready
 SPICE  := tests/node/node_modules/.ready
+PROVER := contracts/.venv-halmos/.ready contracts/.venv-slither/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services postgis check format bench screenshots lock schema openapi contracts clean
+.PHONY: help demo test services postgis chromium check format bench soak screenshots lock schema openapi contracts \
+  contracts-test clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--headless --json"
 	@$(BIN)/luxxon demo $(ARGS)
@@ -21,7 +23,7 @@ demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--head
 test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo"
 	$(BIN)/python -m pytest $(ARGS)
 
-services: postgis $(SPICE)  ## Install what tests run against, beside what pip brings
+services: postgis chromium $(SPICE)  ## Install what tests run against, beside what pip brings
 
 check: $(READY)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -33,8 +35,11 @@ format: $(READY)  ## Rewrite files as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) postgis  ## Measure figures against limits taken in the same run
+bench: $(READY) postgis chromium $(SOLC) $(SPICE)  ## Measure figures against limits taken in the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+soak: $(READY)  ## Watch the media edge for growth: make soak ARGS=5 (minutes; 15 when not given)
+	$(BIN)/python benchmarks/long/soak.py $(ARGS)
 
 screenshots: $(READY)  ## Draw the pictures in screenshots/ from the running console
 	$(BIN)/python screenshots/make.py
@@ -49,13 +54,21 @@ openapi: $(READY)  ## Write contracts/openapi.json anew after a change of an end
 contracts: $(SOLC)  ## Build the contract artifacts (needs Node.js)
 	$(PYTHON) contracts/build.py
 
+contracts-test: $(SOLC) $(PROVER)  ## Test the contracts: forge, halmos, slither (needs Node.js)
+	@.ci/contracts
+
 lock: $(READY)  ## Resolve requirements.lock anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --all-extras --no-emit-index-url --no-emit-find-links pyproject.toml requirements-build.in -o requirements.lock
+	for tool in halmos slither; do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links contracts/requirements-$$tool.in -o contracts/requirements-$$tool.txt; \
+	done
 
 clean:  ## Remove everything that was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules tests/node/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules tests/node/node_modules \
+	  contracts/.venv-halmos contracts/.venv-slither contracts/out contracts/cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The compiler comes from npm where that is; without it the test that rebuilds the contracts says what is missing.
@@ -66,9 +79,19 @@ $(SOLC): contracts/package-lock.json
 postgis:
 	@.ci/postgis
 
-# SpiceDB's engine, for Linux on x86-64 alone.
+chromium:
+	@.ci/chromium
+
+# SpiceDB's engine and anvil, for Linux on x86-64 alone.
 $(SPICE): tests/node/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/node && touch $@; fi
+
+# halmos and slither each in an environment of its own, because slither wants another web3 than the product.
+contracts/.venv-%/.ready: contracts/requirements-%.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "installing $* into $(@D) (once)" >&2
+	@$(@D)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
 
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -2,7 +2,8 @@
 
 Two servers on one database, taken in turns: ours, and a bare aiohttp application that reads (or inserts) one
 row with asyncpg and answers it as JSON. Each is a process of its own; the requests come from a third, over
-plain sockets that stay open. CPU is what the server's process used for a request, children not counted.
+plain sockets that stay open, each for a session of its own. CPU is what the server's process used for a
+request, children not counted.
 """
 
 from __future__ import annotations
@@ -80,16 +81,18 @@ async def product(directory: str) -> None:
     settings = load(data_dir=Path(directory), durable=False, port=0, rate_limit_key=0)
     async with running(settings) as server:
         tenants = [await consumer(server, number) for number in range(CONNECTIONS)]
-        workspace, key = tenants[0]
-        async with Luxxon(server.api_url, api_key=key) as api:
-            session = await api.sessions.create(
-                **BRUSSELS, max_duration_seconds=10, wait_timeout_seconds=3600
-            )
+        sessions = []
+        for _, key in tenants:
+            async with Luxxon(server.api_url, api_key=key) as api:
+                made = await api.sessions.create(
+                    **BRUSSELS, max_duration_seconds=10, wait_timeout_seconds=3600
+                )
+            sessions.append(made.id)
         ready = {
             "port": int(server.url.rpartition(":")[2]),
             "keys": [key for _, key in tenants],
-            "workspace": workspace,
-            "session": session.id,
+            "workspace": tenants[0][0],
+            "sessions": sessions,
             "dsn": server.deployment.parts.dsn,
         }
         settle_in()  # as ``luxxon serve`` does
@@ -134,9 +137,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def started(*arguments: str) -> AsyncIterator[Server]:
+async def started(*arguments: str, file: str = __file__) -> AsyncIterator[Server]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, file, *arguments, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdout is not None
@@ -234,12 +237,15 @@ async def measure() -> None:
             told = ours.told
             async with started("bare", told["dsn"], told["workspace"]) as least:
                 bearers = [f"Authorization: Bearer {key}" for key in told["keys"]]
-                session = told["session"]
+                sessions = told["sessions"]
                 body: dict[str, object] = {**BRUSSELS, "maxDurationSeconds": 10, "waitTimeoutSeconds": 5}
                 pairs = {
                     "GET /sessions/:id": (
-                        [get(f"/api/v1/sessions/{session}", bearers[0])],
-                        [get(f"/sessions/{session}")],
+                        [
+                            get(f"/api/v1/sessions/{id_}", by)
+                            for id_, by in zip(sessions, bearers, strict=True)
+                        ],
+                        [get(f"/sessions/{id_}") for id_ in sessions],
                         READ_LIMIT,
                     ),
                     "POST /sessions": (

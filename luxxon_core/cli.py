@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luxxon_core.contracts_command import contracts
+from luxxon_core.ledger_command import ledger
+from luxxon_core.runner import log_to_stderr
+from luxxon_core.runner import run as _run
+from luxxon_core.settlements_command import settlements
+from luxxon_core.wallet_command import wallet
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from uuid import UUID
+
+    from luxxon_core.settings import Settings
 
 EXAMPLES = """
 \b
@@ -19,6 +29,10 @@ Examples:
   luxxon demo --headless --json     the same for scripts
   luxxon serve                      the marketplace without a console
 """
+
+
+LOG_LEVELS = {"serve": "info", "link": "error", "wallet": "error"}
+"""Of a command whose calls are tried again, nothing but the outcome is told."""
 
 
 class Degrees(click.FloatRange):
@@ -38,7 +52,7 @@ class Degrees(click.FloatRange):
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="[default: info of a server, else warning]",
+    help="[default: info of a server, error of a client, else warning]",
 )
 @click.pass_context
 def cli(context: click.Context, log_level: str | None) -> None:
@@ -46,7 +60,7 @@ def cli(context: click.Context, log_level: str | None) -> None:
 
     Without a command it opens the console.
     """
-    context.obj = log_level or ("info" if context.invoked_subcommand == "serve" else "warning")
+    context.obj = log_level or LOG_LEVELS.get(context.invoked_subcommand or "", "warning")
     if context.invoked_subcommand is None:
         _console()
 
@@ -76,7 +90,7 @@ def demo(
 ) -> None:
     """Ask for a place, watch a camera there, and see the money move: all on this machine."""
     headless = headless or as_json or not _at_a_terminal()
-    _logging(log_level if headless else "critical")
+    log_to_stderr(log_level if headless else "critical")
     from luxxon_core.demo.play import Options, run
     from luxxon_core.kernel.geo import Point
 
@@ -87,16 +101,43 @@ def demo(
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 3010]")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where data is kept.")
+@click.option(
+    "--media-processes", type=click.IntRange(0, 256), help="Processes for live video.  [default: 0, its own]"
+)
 @click.pass_obj
-def serve(log_level: str, host: str | None, port: int | None, data_dir: Path | None) -> None:
+def serve(
+    log_level: str, host: str | None, port: int | None, data_dir: Path | None, media_processes: int | None
+) -> None:
     """Run the marketplace: API, dispatcher, meter, relayer and media edge."""
+    from luxxon_core.passphrases import for_the_relayer
     from luxxon_core.server import serve as run
     from luxxon_core.settings import load
 
-    given = {"host": host, "port": port, "data_dir": data_dir}
+    given = {"host": host, "port": port, "data_dir": data_dir, "media_processes": media_processes}
     settings = load(**{name: value for name, value in given.items() if value is not None})
-    _logging(log_level, settings.log_format)
-    _run(run(settings))
+    log_to_stderr(log_level, settings.log_format)
+    _run(run(for_the_relayer(settings)))
+
+
+@cli.command()
+@click.argument("session_id", type=click.UUID)
+@click.option(
+    "--side", type=click.Choice(["watch", "publish"]), help="[default: the workspace's side of the session]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no code.")
+@click.option("--url", help="The server.  [default: LUXXON_URL, else http://127.0.0.1:3010]")
+@click.pass_obj
+def link(log_level: str, session_id: UUID, side: str | None, as_json: bool, url: str | None) -> None:
+    """Make a link to SESSION_ID for a phone, and show it as a QR code.
+
+    Whoever opens it watches or publishes without a key, and may end the session. The key that makes it is in
+    LUXXON_API_KEY.
+    """
+    from luxxon_core.linking import show
+    from luxxon_core.settings import load_client
+
+    log_to_stderr(log_level)
+    _run(show(load_client(**({} if url is None else {"url": url})), session_id, side, as_json=as_json))
 
 
 @cli.command()
@@ -148,7 +189,7 @@ def check(log_level: str, data_dir: Path | None) -> None:
         click.echo(f"geography  {found.flavour or 'none'}")
         return {schema.Age.CURRENT: 0, schema.Age.NEWER: 2}.get(found.age, 1)
 
-    _on_database(log_level, data_dir, run, make=False)
+    on_database(log_level, data_dir, run, make=False)
 
 
 @db.command()
@@ -164,7 +205,7 @@ def upgrade(log_level: str, data_dir: Path | None) -> None:
         click.echo(f"the database has schema {schema.head()}, {came}")
         return 0
 
-    _on_database(log_level, data_dir, run, make=True)
+    on_database(log_level, data_dir, run, make=True)
 
 
 @db.command()
@@ -184,10 +225,10 @@ def downgrade(log_level: str, revision: str, yes: bool, data_dir: Path | None) -
         click.echo(f"the database has schema {after.revision or 'none'}, from {before.revision or 'none'}")
         return 0
 
-    _on_database(log_level, data_dir, run, make=False)
+    on_database(log_level, data_dir, run, make=False)
 
 
-def _on_database(
+def on_database(
     log_level: str,
     data_dir: Path | None,
     work: Callable[[str, str], Coroutine[Any, Any, int]],
@@ -196,7 +237,7 @@ def _on_database(
 ) -> None:
     """Run ``work`` on the address and the wished geography of the database that the settings name, or on
     those of the embedded one, which is started for it, and made if ``make``."""
-    _logging(log_level)
+    log_to_stderr(log_level)
     from luxxon_core.adapters.postgres.embedded import EmbeddedPostgres
     from luxxon_core.adapters.system import locked
     from luxxon_core.kernel.errors import StartError
@@ -220,6 +261,22 @@ def _on_database(
         _run(embedded(settings.data_dir / "postgres"))
 
 
+def on_settings(
+    log_level: str, data_dir: Path | None, work: Callable[[Settings], Coroutine[Any, Any, int]]
+) -> None:
+    """Run ``work`` on the settings."""
+    log_to_stderr(log_level)
+    from luxxon_core.settings import load
+
+    _run(work(load(**({"data_dir": data_dir} if data_dir is not None else {}))))
+
+
+cli.add_command(contracts)
+cli.add_command(ledger)
+cli.add_command(settlements)
+cli.add_command(wallet)
+
+
 def _at_a_terminal() -> bool:
     """Keys come from standard input, and Textual draws on standard error."""
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
@@ -231,54 +288,6 @@ def _console() -> None:
     if not _at_a_terminal():
         raise click.UsageError("the console needs a terminal; see luxxon --help for what runs without")
     sys.exit(import_module("luxxon_tui.app").main())
-
-
-def _run(work: Coroutine[Any, Any, int | None]) -> None:
-    import asyncio
-
-    try:
-        import uvloop
-
-        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    except ImportError:
-        runner = asyncio.Runner()
-    with runner:
-        sys.exit(runner.run(work) or 0)
-
-
-def _logging(level: str, form: str | None = None) -> None:
-    """Log to standard error, ``form`` ``console`` or ``json``; else as suits who reads it.
-
-    Tracebacks are plain: the pretty ones show local variables, and some of those are secrets.
-    """
-    import logging
-
-    import structlog
-
-    from luxxon_core.http.context import merge_request
-
-    common: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        merge_request,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    rendered: list[structlog.typing.Processor]
-    if (form or ("console" if sys.stderr.isatty() else "json")) == "json":
-        rendered = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    else:
-        rendered = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        processors=[*common, *rendered],
-    )
-    handler = logging.StreamHandler(sys.stderr)  # what libraries say, in the same form
-    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[remove, *rendered])
-    )
-    logging.basicConfig(level=logging.CRITICAL if level == "critical" else logging.ERROR, handlers=[handler])
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ LEVELS = frozenset({"live_inputs", "publishers", "viewers"})
 
 def sources(parts: Parts, clock: Clock, workers: Workers) -> Sequence[Source]:
     async def edge() -> Sequence[Figure]:
-        stats = parts.edge.stats()
+        stats = parts.media.stats()
         return [
             Figure(
                 f"luxxon_edge_{one.name}",
@@ -59,7 +59,7 @@ def checks(parts: Parts, authorizer: Authorizer) -> Mapping[str, Check]:
         await authorizer.check(NOBODY, NOWHERE, Permission.VIEW, None)
 
     async def edge() -> None:
-        if not parts.edge.running:
+        if not parts.media.running:
             raise VideoError("video:edge:stopped")
 
     return {"database": database, "chain": parts.rpc.head, "authorization": authorization, "edge": edge}

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 def operations(
     cases: Cases, config: Config, health: Health, readiness: Readiness, public_url: str
 ) -> list[Operation]:
-    """What is mounted: the described rows and the files of the page that shows them."""
+    """What is mounted: the described rows, the files of the page that shows them, the page for phones."""
     from luxxon_core.http.documents import viewer_files
+    from luxxon_core.links import routes as links
 
-    return [*_described(cases, config, health, readiness, public_url), viewer_files()]
+    rows = _described(cases, config, health, readiness, public_url)
+    return [*rows, viewer_files(), *links.page_operations(cases.links)]
 
 
 def described() -> list[Operation]:
@@ -36,6 +38,7 @@ def _described(
     from luxxon_core.dispatch import routes as dispatch
     from luxxon_core.events import routes as events
     from luxxon_core.http import documents, system
+    from luxxon_core.links import routes as links
     from luxxon_core.pricing import routes as pricing
     from luxxon_core.sessions import routes as sessions
     from luxxon_core.settlement import routes as settlement
@@ -51,11 +54,12 @@ def _described(
         *telemetry.operations(cases.telemetry),
         *telemetry.beacon_operations(cases.beacons),
         *telemetry.video_operations(cases.video),
-        *wallet.operations(cases.wallets),
+        *wallet.operations(cases.wallets, cases.deposits),
         *pricing.operations(cases.pricing, cases.demand),
         *dispatch.operations(cases.dispatch),
         *settlement.operations(cases.receipts),
         *sessions.operations(cases.sessions),
+        *links.operations(cases.links),
         *events.operations(cases.streams, cases.sessions),
     ]
     return [*rows, *documents.operations(rows, version=__version__, public_url=public_url)]

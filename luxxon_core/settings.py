@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyAddress,
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import (
@@ -26,6 +29,8 @@ from pydantic_settings import (
 
 from luxxon_core.kernel.errors import StartError
 
+S = TypeVar("S", bound=BaseSettings)
+
 
 class CorridorSetting(BaseModel):
     """A zone with a price of its own."""
@@ -37,6 +42,16 @@ class CorridorSetting(BaseModel):
     lng: float = Field(ge=-180, le=180)
     radius_m: float = Field(gt=0)
     multiplier_bps: int = Field(ge=1)
+
+
+class IceServerSetting(BaseModel):
+    """A STUN or TURN server that media clients are told of."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    username: str | None = None
+    credential: SecretStr | None = None
 
 
 class Settings(BaseSettings):
@@ -61,6 +76,9 @@ class Settings(BaseSettings):
     cookie_secrets_old: Annotated[tuple[Annotated[SecretStr, Field(min_length=32)], ...], NoDecode] = ()
     """Still open cookies of earlier secrets; drop one 12 hours after the change."""
 
+    link_ttl_s: float = Field(default=900, ge=10, le=86_400)
+    """How long a link to the page for phones is good before it is opened."""
+
     database_url: SecretStr | None = None
     """None: the embedded PostgreSQL in the data directory."""
     geography: Literal["auto", "postgis", "earthdistance"] = "auto"
@@ -81,7 +99,9 @@ class Settings(BaseSettings):
     """Requests a minute of an API key; 0 for as many as one likes, here and below."""
     rate_limit_wallet: int = Field(default=12_000, ge=0)
     rate_limit_address: int = Field(default=6_000, ge=0)
-    """Of public operations."""
+    """Of public operations, and of offers, trickles and deletions to the embedded edge."""
+    rate_limit_live_input: int = Field(default=6_000, ge=0)
+    """Of the latter to one side of a live input, whoever they are from."""
     rate_limit_failures: int = Field(default=1_200, ge=0)
     """Refused credentials and proofs of one address."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -95,14 +115,44 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] | None = None
     """None: for people on a terminal, JSON elsewhere."""
 
+    media_edge: Literal["embedded", "cloudflare", "mediamtx"] = "embedded"
+    """Which edge mints new live inputs; every one that is configured serves its own on."""
     udp_host: str = "127.0.0.1"
+    """0.0.0.0 for every IPv4 address, :: for those of both families."""
     udp_port: int = Field(default=0, ge=0, le=65535)
+    ice_servers: tuple[IceServerSetting, ...] = ()
+    """For clients whose network lets no UDP of theirs through; the edge itself needs none."""
+    public_addresses: Annotated[tuple[IPvAnyAddress, ...], NoDecode] = ()
+    """Where peers reach the UDP port from outside, when that is not where it listens (1:1 NAT)."""
+    media_processes: int = Field(default=0, ge=0, le=256)
+    """How many processes new live inputs are spread over; 0 for the server's own."""
+    media_http_port: int = Field(default=0, ge=0, le=65535)
+    """Where the first of them listens, the others above; 0 takes free ones, kept in the data directory."""
+    media_public_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where publishers and viewers reach each; its port at the public URL's host when not given."""
+
+    cloudflare_account_id: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    cloudflare_api_token: SecretStr | None = None
+    """With the permission Stream: Edit; with both, Cloudflare Stream is an edge."""
+    cloudflare_api_url: str = "https://api.cloudflare.com/client/v4"
+    mediamtx_api_url: str | None = None
+    """Of its control API; with this and the next, MediaMTX is an edge."""
+    mediamtx_url: str | None = None
+    """Where clients reach its WHIP and WHEP."""
+    mediamtx_rtsp_url: str = "rtsp://127.0.0.1:8554"
+    """Where it reaches its own RTSP server."""
+    mediamtx_user: str = "luxxon"
+    mediamtx_password: SecretStr | None = None
+    """Of the control API, where it asks for one."""
 
     rpc_port: int = Field(default=0, ge=0, le=65535)
     """Port of the embedded chain's JSON-RPC; 0 takes a free one."""
 
     rpc_url: SecretStr | None = None
-    """JSON-RPC of a chain that somebody else runs; may hold a key. None: the embedded development chain."""
+    """JSON-RPC of a chain that somebody else runs; may hold a key. Several nodes with commas in between, the
+    preferred one first. None: the embedded development chain."""
+    rpc_ws_url: SecretStr | None = None
+    """Where a node tells of new blocks by WebSocket; one of ``rpc_url`` does where it is such an address."""
     public_rpc_url: str | None = None
     """What clients are told to use."""
     settlement_address: str | None = None
@@ -115,11 +165,26 @@ class Settings(BaseSettings):
     """Where the contract's history begins; found out when not given."""
     confirmations: int | None = Field(default=None, ge=1)
     """Blocks until a transaction counts; 3, and 1 on the embedded chain."""
+    final_confirmations: int | None = Field(default=None, ge=1, le=100)
+    """Blocks until no reorganisation is looked for any more; 64, and 1 on the embedded chain."""
+    max_fee_gwei: float = Field(default=50, gt=0, le=1_000_000)
+    """Most that the relayer offers for a gas; while the chain asks for more, payments wait."""
+    priority_fee_gwei: float | None = Field(default=None, ge=0, le=1_000_000)
+    """Its tip for a gas; what the node proposes when not given."""
     relayer_key: SecretStr | None = None
     relayer_keystore: Path | None = None
     relayer_passphrase: SecretStr | None = None
     relayer_passphrase_file: Path | None = None
-    """A key in hexadecimal, or a keystore and what opens it; with neither this server pays nothing."""
+    relayer_kms_key: str | None = None
+    """A key in hexadecimal, a keystore and what opens it, or a key in AWS KMS; with none this server pays
+    nothing."""
+    sponsored_deposits: bool = True
+    """Whether the relayer pays the gas of deposits that consumers without ETH sign (ERC-3009)."""
+    sponsored_deposit_min_uusdc: int = Field(default=1_000_000, ge=1)
+    rate_limit_deposits: int = Field(default=6, ge=0)
+    """Such deposits an hour of one wallet; 0 for as many as one likes."""
+    kms_region: str | None = None
+    kms_endpoint: str | None = None
 
     telemetry_signatures: Literal["recorded", "required"] = "recorded"
     """Whether telemetry that the operator's wallet has not signed is refused."""
@@ -140,10 +205,36 @@ class Settings(BaseSettings):
     holds: bool = True
     """Whether open sessions and unpaid charges count against a consumer's pool when it asks for another."""
 
-    @field_validator("cookie_secrets_old", mode="before")
+    @field_validator("cookie_secrets_old", "public_addresses", "media_public_urls", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+    @field_validator("rpc_url", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("rpc_url", "rpc_ws_url")
+    @classmethod
+    def _of_nodes(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        schemes = ("http", "https", "ws", "wss") if info.field_name == "rpc_url" else ("ws", "wss")
+        form = re.compile(rf"({'|'.join(schemes)})://[^\s/]\S*")
+        if value is not None and not all(form.fullmatch(one) for one in _parts(value)):
+            raise ValueError(f"must be {', '.join(schemes)}:// and a host")
+        return value
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """Of the chain's nodes, the preferred one first; none for the embedded chain."""
+        return () if self.rpc_url is None else _parts(self.rpc_url)
+
+    @field_validator("media_public_urls")
+    @classmethod
+    def _each_absolute(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            cls._absolute(one)
+        return value
 
     @field_validator("public_url")
     @classmethod
@@ -164,6 +255,49 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+class ClientSettings(BaseSettings):
+    """The server that a command calls, and the key it calls it with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LUXXON_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    url: str = Field(default="http://127.0.0.1:3010", pattern="^https?://[^/ ?#@]+/?$")
+    api_key: SecretStr | None = None
+    wallet: Path | None = None
+    """The keystore of the user's own wallet; in the user's configuration folder when not given."""
+    wallet_passphrase: SecretStr | None = None
+    wallet_passphrase_file: Path | None = None
+    """What opens it; asked for when neither is given."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not re.fullmatch("[!-~]+", value.get_secret_value()):
+            raise ValueError("must be letters, digits and signs of ASCII")
+        return value
+
+
+class OwnerSettings(BaseSettings):
+    """The key that deploys contracts and owns them: at most one of the three kinds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LUXXON_OWNER_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    key: SecretStr | None = None
+    keystore: Path | None = None
+    passphrase: SecretStr | None = None
+    passphrase_file: Path | None = None
+    kms_key: str | None = None
+
+
+def _parts(listed: SecretStr) -> tuple[str, ...]:
+    return tuple(one.strip() for one in listed.get_secret_value().split(","))
+
+
 def revealed(secret: SecretStr | None) -> str | None:
     """What a secret setting holds, for the one who needs it."""
     return None if secret is None else secret.get_secret_value()
@@ -175,8 +309,30 @@ def load(**given: object) -> Settings:
     Raises:
         StartError: a value does not fit; names the first such field, never its value.
     """
+    return _loaded(Settings, given)
+
+
+def load_client(**given: object) -> ClientSettings:
+    """A client's settings from arguments, then environment.
+
+    Raises:
+        StartError: as :func:`load`.
+    """
+    return _loaded(ClientSettings, given)
+
+
+def load_owner(**given: object) -> OwnerSettings:
+    """The owner's key from arguments, then environment.
+
+    Raises:
+        StartError: as :func:`load`.
+    """
+    return _loaded(OwnerSettings, given)
+
+
+def _loaded(kind: Callable[..., S], given: Mapping[str, object]) -> S:
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return kind(**given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -26,12 +26,13 @@ from luxxon_core.events.schemas import (
     WindowOpened,
 )
 from luxxon_core.kernel.clock import Clock, milliseconds
-from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.kernel.errors import LuxxonError, SessionNotFound
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.views import PHASES, Failure, LiveView, Loss, Offline, Online, Phase, SessionView
 
 if TYPE_CHECKING:
     from luxxon_core.client import EventData, EventStream, Luxxon
+    from luxxon_core.links.schemas import Link
     from luxxon_core.sessions.schemas import Session
     from luxxon_core.settlement.schemas import Receipt
 
@@ -57,6 +58,13 @@ class SessionFeed(Protocol):
             LuxxonError: the server refused, or cannot be reached.
         """
 
+    async def link(self) -> Link:
+        """Make a link to watch the session with.
+
+        Raises:
+            LuxxonError: the server refused, or cannot be reached.
+        """
+
     def retry(self) -> None:
         """While offline: try again now."""
 
@@ -69,6 +77,10 @@ class EmptyFeed:
 
     async def end(self) -> None:
         """There is nothing to end."""
+
+    async def link(self) -> Link:
+        """There is nothing to watch."""
+        raise SessionNotFound
 
     def retry(self) -> None:
         """There is nothing to retry."""
@@ -97,6 +109,11 @@ class EventFeed:
     async def end(self) -> None:
         if self._id is not None:
             await self._api.sessions.end(self._id)
+
+    async def link(self) -> Link:
+        if self._id is None:
+            raise SessionNotFound
+        return await self._api.sessions.link(self._id)
 
     async def views(self) -> AsyncGenerator[LiveView, None]:
         attempt = 0

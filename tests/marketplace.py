@@ -15,11 +15,13 @@ import asyncpg
 from luxxon_core.access.domain import SignInDomain
 from luxxon_core.access.usecases import Access, Memberships
 from luxxon_core.adapters.chain.signatures import EthereumWallets
+from luxxon_core.adapters.pictures import PillowScaler
 from luxxon_core.adapters.postgres.access import PgApiKeys, PgChallenges, PgMembers
 from luxxon_core.adapters.postgres.database import Database, connection
+from luxxon_core.adapters.postgres.faults import PgPictureFaults
 from luxxon_core.adapters.postgres.permissions import MemberTable, Rules
 from luxxon_core.adapters.postgres.pricing import PgMarket, PgQuotes
-from luxxon_core.adapters.postgres.sessions import PgSessions
+from luxxon_core.adapters.postgres.sessions import PgCurrent, PgSessions
 from luxxon_core.adapters.postgres.settlement import PgSettlementStore
 from luxxon_core.adapters.postgres.telemetry import PgHeartbeats, PgWindows
 from luxxon_core.adapters.postgres.workspaces import PgSuppliers, PgWorkspaces
@@ -81,8 +83,12 @@ class MemoryEdge:
     async def frame(self, live_input: LiveInput) -> Frame | None:
         return None
 
-    def serving(self, before: datetime) -> frozenset[str]:
-        return frozenset(self.served)
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.name})
+
+    def serving(self, before: datetime) -> dict[str, str]:
+        return dict.fromkeys(self.served, self.name)
 
     def announce(self) -> None:
         for uid in self.flowing:
@@ -136,12 +142,15 @@ class Marketplace:
         self.sessions = SessionCases(
             uow=uow,
             sessions=sessions,
+            current=PgCurrent(uow),
             workspaces=self.workspaces,
             windows=windows,
+            faults=PgPictureFaults(),
             settlements=SettleSession(self.store),
             pools=self.pools,
             pricing=self.pricing,
             edge=self.edge,
+            scaler=PillowScaler(),
             new_id=new_id,
             policy=Policy(FEE_BPS, GEOFENCE_M),
         )

@@ -15,6 +15,7 @@ from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.events import AnnouncingUnitOfWork, PgEventLine, PgEventLog, PgJournal
 from luxxon_core.adapters.postgres.telling import (
     TellingHeartbeats,
+    TellingPictureFaults,
     TellingSessions,
     TellingSettlementStore,
     TellingWindows,
@@ -63,7 +64,12 @@ async def newsroom(dsn: str, *, most_behind: int = QUEUE) -> AsyncIterator[Newsr
     )
     market = Marketplace(database)
     market.sessions = replace(
-        market.sessions, uow=uow, sessions=sessions, windows=windows, settlements=SettleSession(store)
+        market.sessions,
+        uow=uow,
+        sessions=sessions,
+        windows=windows,
+        faults=TellingPictureFaults(journal),
+        settlements=SettleSession(store),
     )
     market.dispatch = replace(market.dispatch, uow=uow, sessions=sessions)
     market.telemetry = replace(

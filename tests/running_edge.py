@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -39,8 +40,8 @@ class RunningEdge:
             peer.close()
 
 
-@pytest.fixture
-async def edge() -> AsyncIterator[RunningEdge]:
+@asynccontextmanager
+async def running_edge() -> AsyncIterator[RunningEdge]:
     app = web.Application()
     runner = web.AppRunner(app, access_log=None)
     base = ""
@@ -54,6 +55,12 @@ async def edge() -> AsyncIterator[RunningEdge]:
             yield RunningEdge(running)
         finally:
             await runner.cleanup()
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[RunningEdge]:
+    async with running_edge() as running:
+        yield running
 
 
 Until = Callable[..., object]

@@ -241,6 +241,20 @@ class Access:
         """
         return unseal(value, now, self.cookie_secrets)
 
+    async def vouches(self, maker: str | UUID, workspace_id: UUID, now: datetime) -> bool:
+        """Whether who made something for the workspace may act for it still: a wallet with the permission
+        ``operate`` there, or a key of it, by its id, that works.
+
+        Raises:
+            AuthzError: whether a wallet may could not be found out.
+        """
+        if isinstance(maker, str):
+            wallet = self.wallets.checksum(maker)
+            return (await self.authorizer.check(wallet, workspace_id, Permission.OPERATE, None)).allowed
+        async with self.uow.read() as tx:
+            keys = await self.keys.of_workspace(tx, workspace_id)
+        return any(key.id == maker and key.works_at(now) for key in keys)
+
     async def role(self, wallet_address: str, workspace_id: UUID) -> MemberRole | None:
         """The role to show; what it allows is the authorizer's to say."""
         async with self.uow.read() as tx:

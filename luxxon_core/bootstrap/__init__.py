@@ -49,6 +49,7 @@ async def deployed(settings: Settings, public_url: str, clock: Clock) -> AsyncIt
         cases = wired(parts, settings, public_url, clock)
         config = config_of(settings, parts)
         await cases.sessions.restore(clock())
+        await parts.media.open()
         stack.push_async_callback(_hand_over, cases, clock)
         workers = Workers(clock)
         stack.push_async_callback(workers.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from luxxon_core.bootstrap.parts import Parts
     from luxxon_core.dispatch.usecases import Dispatch
     from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
+    from luxxon_core.kernel.uow import UnitOfWork
+    from luxxon_core.links.usecases import Links
     from luxxon_core.pricing.domain import Tariff
     from luxxon_core.pricing.usecases import DemandMap, Pricing
     from luxxon_core.sessions.usecases import SessionCases
+    from luxxon_core.settlement.ports import SettlementStore
+    from luxxon_core.settlement.usecases import Policy as RelayPolicy
     from luxxon_core.settlement.usecases import Receipts, Relay
     from luxxon_core.telemetry.usecases import BeaconLog, Telemetry, VideoEvents
-    from luxxon_core.wallet.usecases import Wallets, Watch
+    from luxxon_core.wallet.usecases import SponsoredDeposits, Wallets, Watch
     from luxxon_core.workspaces.usecases import WorkspaceCases
 
 
@@ -36,10 +41,12 @@ class Cases:
     beacons: BeaconLog
     video: VideoEvents
     sessions: SessionCases
+    links: Links
     pricing: Pricing
     demand: DemandMap
     dispatch: Dispatch
     wallets: Wallets
+    deposits: SponsoredDeposits
     watch: Watch
     receipts: Receipts
     relay: Relay
@@ -54,17 +61,22 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
     from luxxon_core.access.domain import SignInDomain
     from luxxon_core.access.usecases import Access, Memberships
     from luxxon_core.adapters.chain.logs import RpcLogs
+    from luxxon_core.adapters.chain.settlements import RpcSettlements
     from luxxon_core.adapters.chain.signatures import EthereumWallets
+    from luxxon_core.adapters.pictures import PillowScaler
     from luxxon_core.adapters.postgres import access as pg_access
     from luxxon_core.adapters.postgres import telling
     from luxxon_core.adapters.postgres.events import AnnouncingUnitOfWork, PgEventLog, PgJournal
     from luxxon_core.adapters.postgres.ledger import PgLedger
     from luxxon_core.adapters.postgres.pricing import PgMarket, PgQuotes
+    from luxxon_core.adapters.postgres.sessions import PgCurrent
     from luxxon_core.adapters.postgres.telemetry import PgNotifications
     from luxxon_core.adapters.postgres.workspaces import PgSuppliers, PgWorkspaces
     from luxxon_core.dispatch.usecases import Dispatch
     from luxxon_core.events.domain import RETENTION
     from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
+    from luxxon_core.links.domain import link_keys
+    from luxxon_core.links.usecases import Links
     from luxxon_core.pricing.usecases import DemandMap, Pricing
     from luxxon_core.sessions.usecases import Policy, SessionCases
     from luxxon_core.settlement.usecases import Receipts, Relay, SettleSession
@@ -97,21 +109,25 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
     cases = SessionCases(
         uow=uow,
         sessions=sessions,
+        current=PgCurrent(parts.database),
         workspaces=workspaces,
         windows=windows,
+        faults=telling.TellingPictureFaults(journal),
         settlements=SettleSession(store),
         pools=wallets,
         pricing=pricing,
-        edge=parts.edge,
+        edge=parts.media.all,
+        scaler=PillowScaler(),
         new_id=new_id,
         policy=Policy(settings.platform_fee_bps, settings.geofence_radius_m, settings.holds),
     )
     feed = Feed(parts.line, uow, log, clock)
+    telemetry = Telemetry(uow, windows, telling.TellingHeartbeats(journal), workspaces, new_id)
     return Cases(
         access=access,
         memberships=memberships,
         workspaces=WorkspaceCases(uow, workspaces, access, memberships, new_id),
-        telemetry=Telemetry(uow, windows, telling.TellingHeartbeats(journal), workspaces, new_id),
+        telemetry=telemetry,
         beacons=BeaconLog(
             uow,
             telling.TellingBeacons(journal),
@@ -128,13 +144,22 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
             revealed(settings.video_webhook_auth),
         ),
         sessions=cases,
+        links=Links(
+            cases,
+            telemetry,
+            access,
+            link_keys(cookie_secrets(settings)),
+            timedelta(seconds=settings.link_ttl_s),
+            public_url,
+        ),
         pricing=pricing,
         demand=DemandMap(uow, market),
         dispatch=Dispatch(uow, sessions, PgSuppliers()),
         wallets=wallets,
+        deposits=_deposits(parts, settings, uow, store),
         watch=Watch(uow, ledger, RpcLogs(parts.rpc, settings.settlement_block), confirmations(settings)),
         receipts=Receipts(uow, store, cases),
-        relay=Relay(uow, store, parts.rpc, confirmations=confirmations(settings)),
+        relay=Relay(uow, store, RpcSettlements(parts.rpc), relaying(settings)),
         feed=feed,
         streams=Streams(uow, log, feed, clock),
         media=TellMedia(uow, sessions, journal, cases.on_media),
@@ -142,9 +167,39 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
     )
 
 
+def _deposits(parts: Parts, settings: Settings, uow: UnitOfWork, store: SettlementStore) -> SponsoredDeposits:
+    from luxxon_core.adapters.chain.sponsor import RelayerSponsor
+    from luxxon_core.http.limits import Window
+    from luxxon_core.wallet.usecases import SponsoredDeposits
+
+    pays = parts.relays and settings.sponsored_deposits
+    return SponsoredDeposits(
+        RelayerSponsor(uow, store, parts.rpc, relaying(settings)) if pays else None,
+        settings.sponsored_deposit_min_uusdc,
+        Window("deposits", settings.rate_limit_deposits, 3600),
+    )
+
+
 def confirmations(settings: Settings) -> int:
     """How deep a block must lie: one is enough where blocks are never taken back."""
     return settings.confirmations or (1 if settings.rpc_url is None else 3)
+
+
+def relaying(settings: Settings) -> RelayPolicy:
+    """How the relayer goes about it; the embedded chain takes nothing back."""
+    from luxxon_core.settlement.usecases import Policy
+
+    look_after = timedelta(seconds=0.3 if settings.rpc_url is None else 1)
+    depth = confirmations(settings)
+    final = settings.final_confirmations or (1 if settings.rpc_url is None else 64)
+    tip = settings.priority_fee_gwei
+    return Policy(
+        confirmations=depth,
+        final=max(depth, final),
+        max_fee=round(settings.max_fee_gwei * 10**9),
+        priority_fee=None if tip is None else round(tip * 10**9),
+        look_after=look_after,
+    )
 
 
 def cookie_secrets(settings: Settings) -> tuple[bytes, ...]:

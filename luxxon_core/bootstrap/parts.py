@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.embedded import EmbeddedPostgres
-from luxxon_core.adapters.system import kept_secret, locked
+from luxxon_core.adapters.system import locked
+from luxxon_core.bootstrap.edges import MediaEdges, edges
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.settings import Settings, revealed
 
 if TYPE_CHECKING:
     from luxxon_core.access.ports import Mirror
-    from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
     from luxxon_core.adapters.chain.embedded_process import ChainProcess
+    from luxxon_core.adapters.chain.keys import KeySource
     from luxxon_core.adapters.chain.pools import BlockPools
     from luxxon_core.adapters.chain.rpc import RpcChain
+    from luxxon_core.adapters.chain.signer import Signer
     from luxxon_core.adapters.postgres.events import PgEventLine
     from luxxon_core.adapters.postgres.outbox import PgOutbox
     from luxxon_core.http.guard import Authorizer
@@ -45,7 +46,7 @@ class Parts:
     dsn: str = field(repr=False)
     database: Database
     line: PgEventLine
-    edge: AiortcEdge
+    media: MediaEdges
     chain: ChainProcess | None
     rpc: RpcChain
     pools: BlockPools
@@ -75,27 +76,47 @@ async def started(stack: AsyncExitStack, settings: Settings, public_url: str, cl
     stack.enter_context(locked(settings.data_dir))
     chain = asyncio.create_task(_chain(stack, settings))
     database = asyncio.create_task(_database(stack, settings))
-    edge = asyncio.create_task(_edge(stack, settings, public_url, clock))
+    media = asyncio.create_task(edges(stack, settings, public_url, clock))
     try:
         # all of them, even when one fails: what has started must be on the stack before it unwinds
-        await asyncio.wait({chain, database, edge})
+        await asyncio.wait({chain, database, media})
     finally:
-        for task in (chain, database, edge):
+        for task in (chain, database, media):
             task.cancel()
-        await asyncio.gather(chain, database, edge, return_exceptions=True)
+        await asyncio.gather(chain, database, media, return_exceptions=True)
     dsn, opened = database.result()
     embedded, rpc, relays = chain.result()
     return Parts(
         dsn,
         opened,
         _line(stack, dsn),
-        edge.result(),
+        media.result(),
         embedded,
         rpc,
         _pools(stack, rpc),
         relays,
         *await _authorization(stack, settings, opened),
     )
+
+
+async def books(stack: AsyncExitStack, settings: Settings) -> tuple[Database, RpcChain]:
+    """Database and chain alone, for commands that look at the ledger; what is embedded is started for it.
+
+    Raises:
+        StartError: a part cannot start as the settings say, or a server holds the data directory.
+    """
+    directory = settings.data_dir / "postgres"
+    if settings.database_url is None and not (directory / "PG_VERSION").exists():
+        raise StartError(message=f"there is no database in {directory} yet")
+    if settings.database_url is None or settings.rpc_url is None:
+        stack.enter_context(locked(settings.data_dir))
+    _, database = await _database(stack, settings)
+    if settings.rpc_url is None:
+        _, rpc, _ = await _chain(stack, settings)
+    else:
+        rpc = await _reading(settings)
+        stack.push_async_callback(rpc.close)
+    return database, rpc
 
 
 async def _database(stack: AsyncExitStack, settings: Settings) -> tuple[str, Database]:
@@ -150,28 +171,42 @@ async def _chain(stack: AsyncExitStack, settings: Settings) -> tuple[ChainProces
 
 
 async def _external_chain(settings: Settings) -> tuple[RpcChain, bool]:
-    from luxxon_core.adapters.chain.external import open_chain, relayer_of
+    from luxxon_core.adapters.chain.keys import signer_of
 
-    assert settings.rpc_url is not None
-    rpc_url = settings.rpc_url.get_secret_value()
+    if settings.public_rpc_url is None and urlsplit(settings.rpc_urls[0]).hostname not in LOOPBACK:
+        raise StartError(message="setting public_rpc_url: needed beside rpc_url, which may hold a key")
+    signer = await signer_of(relayer_key(settings))
+    return await _reading(settings, signer), signer is not None
+
+
+async def _reading(settings: Settings, signer: Signer | None = None) -> RpcChain:
+    from luxxon_core.adapters.chain.external import open_chain
+
     if settings.settlement_address is None:
         raise StartError(message="setting settlement_address: needed beside rpc_url")
-    if settings.public_rpc_url is None and urlsplit(rpc_url).hostname not in LOOPBACK:
-        raise StartError(message="setting public_rpc_url: needed beside rpc_url, which may hold a key")
-    signer = relayer_of(
-        revealed(settings.relayer_key),
-        settings.relayer_keystore,
-        revealed(settings.relayer_passphrase),
-        settings.relayer_passphrase_file,
-    )
-    rpc = await open_chain(
-        rpc_url,
+    return await open_chain(
+        settings.rpc_urls,
         settings.settlement_address,
         usdc_address=settings.usdc_address,
         chain_id=settings.chain_id,
         signer=signer,
     )
-    return rpc, signer is not None
+
+
+def relayer_key(settings: Settings) -> KeySource:
+    """Where the settings have the relayer's key."""
+    from luxxon_core.adapters.chain.keys import KeySource
+
+    return KeySource(
+        "relayer",
+        revealed(settings.relayer_key),
+        settings.relayer_keystore,
+        revealed(settings.relayer_passphrase),
+        settings.relayer_passphrase_file,
+        settings.relayer_kms_key,
+        settings.kms_region,
+        settings.kms_endpoint,
+    )
 
 
 def _pools(stack: AsyncExitStack, rpc: RpcChain) -> BlockPools:
@@ -180,21 +215,6 @@ def _pools(stack: AsyncExitStack, rpc: RpcChain) -> BlockPools:
     pools = BlockPools(rpc)
     stack.push_async_callback(pools.close)
     return pools
-
-
-async def _edge(stack: AsyncExitStack, settings: Settings, public_url: str, clock: Clock) -> AiortcEdge:
-    module = await asyncio.to_thread(import_module, "luxxon_core.adapters.aiortc_edge.edge")
-    name = f"{module.KIND}-{kept_secret(settings.data_dir / 'edge.id', 8).hex()}"
-    edge: AiortcEdge = module.AiortcEdge(
-        public_url=public_url,
-        name=name,
-        clock=clock,
-        udp_host=settings.udp_host,
-        udp_port=settings.udp_port,
-    )
-    await edge.start()
-    stack.push_async_callback(edge.close)
-    return edge
 
 
 async def _authorization(

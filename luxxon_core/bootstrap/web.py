@@ -18,23 +18,22 @@ if TYPE_CHECKING:
     from luxxon_core.bootstrap.parts import Parts
     from luxxon_core.http.idempotency import Idempotency
 
-CHAIN_NAMES = {8453: "Base", 84532: "Base Sepolia", 31337: "Luxxon development chain"}
-
 
 def config_of(settings: Settings, parts: Parts) -> Config:
     """What clients need to know of the chain; no secrets."""
+    from luxxon_core.adapters.chain.networks import NAMES
+
     rpc = parts.rpc
     if parts.chain is not None:
         public_rpc_url = parts.chain.rpc_url
     elif settings.public_rpc_url is not None:
         public_rpc_url = settings.public_rpc_url
     else:  # on this machine: the settings are refused otherwise
-        assert settings.rpc_url is not None
-        public_rpc_url = settings.rpc_url.get_secret_value()
+        public_rpc_url = settings.rpc_urls[0]
     return Config(
         environment=settings.environment,
         chain_id=rpc.chain_id,
-        chain_name=settings.chain_name or CHAIN_NAMES.get(rpc.chain_id, f"Chain {rpc.chain_id}"),
+        chain_name=settings.chain_name or NAMES.get(rpc.chain_id, f"Chain {rpc.chain_id}"),
         rpc_url=public_rpc_url,
         explorer_url=settings.explorer_url,
         usdc_address=rpc.usdc_address,
@@ -82,7 +81,7 @@ def application(
         settings.rate_limit_failures,
     )
     frame = Frame(
-        guard=Guard(cases.access, parts.authorizer),
+        guard=Guard(cases.access, parts.authorizer, cases.links),
         clock=clock,
         limits=Limits(quotas),
         clients=Clients(settings.trusted_proxies, settings.forwarded_header),
@@ -93,7 +92,7 @@ def application(
     )
     health = Health(ok=True, surface="lx-api", version=__version__, build_sha="")
     app = framed(frame, operations(cases, config, health, readiness, public_url))
-    app.add_routes(parts.edge.routes())
+    app.add_routes(parts.media.routes())
     app[READINESS], app[EXPORTER] = readiness, exporter
     expose(app, exporter, direct=settings.public_url is None)
     return app

@@ -11,6 +11,7 @@ import msgspec
 from luxxon_core.client.access import Auth, Me
 from luxxon_core.client.errors import InvalidResponse
 from luxxon_core.client.events import SILENCE_SECONDS, EventStream
+from luxxon_core.client.links import Link
 from luxxon_core.client.live_view import LiveViewResult, request_live_view
 from luxxon_core.client.market import Coverage, Demand, Pricing
 from luxxon_core.client.payments import Settlements, Wallet
@@ -84,6 +85,7 @@ class Luxxon:
         self.pricing = Pricing(transport)
         self.workspaces = Workspaces(transport)
         self.sessions = Sessions(transport)
+        self.link = Link(transport)
         self.wallet = Wallet(transport)
         self.settlements = Settlements(transport)
 

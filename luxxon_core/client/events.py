@@ -20,6 +20,8 @@ from luxxon_core.client.transport import Transport
 from luxxon_core.events.schemas import (
     EVENTS,
     End,
+    QualityDegraded,
+    QualityRestored,
     Ready,
     Reset,
     SessionMeter,
@@ -46,6 +48,8 @@ EventData = (
     | SettlementState
     | TelemetrySample
     | VideoState
+    | QualityDegraded
+    | QualityRestored
     | Ready
     | Reset
     | End
@@ -64,7 +68,8 @@ class StreamEvent:
 
     Attributes:
         name: as on the wire: ``session.state``, ``session.meter``, ``window.opened``, ``window.closed``,
-            ``settlement.state``, ``telemetry.sample``, ``video.connected``, ``video.disconnected``;
+            ``settlement.state``, ``telemetry.sample``, ``video.connected``, ``video.disconnected``,
+            ``quality.degraded``, ``quality.restored``;
             ``ready`` after each connection, when everything before has been told; ``reset`` when something
             may have been missed; ``end`` when nothing more will happen to a session.
         data: what happened; its class follows from the name.

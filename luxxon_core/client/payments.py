@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 
 from luxxon_core.client.paging import paged
 from luxxon_core.client.transport import Id, Resource, segment, text
+from luxxon_core.kernel.wire import to_builtins
 from luxxon_core.settlement.schemas import SettlementView
-from luxxon_core.wallet.schemas import OnChainEvent, WalletState
+from luxxon_core.wallet.schemas import DepositAuthorization, DepositSent, OnChainEvent, WalletState
 
 EventList = list[OnChainEvent]
 PAGE = 200
@@ -27,6 +28,13 @@ class Wallet(Resource):
         id; 50 of them unless ``limit``, at most 200, says otherwise."""
         query = {"cursor": text(cursor), "limit": limit, "workspaceId": text(workspace_id)}
         return await self._transport.call("GET", "/wallet/events", EventList, query=query)
+
+    async def deposit(self, authorization: DepositAuthorization) -> DepositSent:
+        """Have the platform pay the gas of a deposit that a wallet has signed: see
+        :meth:`~luxxon_core.client.wallet.ChainClient.authorize`."""
+        return await self._transport.call(
+            "POST", "/wallet/deposits", DepositSent, body=to_builtins(authorization)
+        )
 
     async def iterate(
         self, *, page: int = PAGE, workspace_id: Id | None = None

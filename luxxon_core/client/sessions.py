@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from luxxon_core.client.events import SILENCE_SECONDS, EventStream, has_no_streams
 from luxxon_core.client.paging import paged
@@ -13,6 +13,8 @@ from luxxon_core.client.transport import Id, Resource, present, segment, text
 from luxxon_core.events.schemas import SessionState
 from luxxon_core.kernel.clock import iso
 from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.links.schemas import Link
+from luxxon_core.media.schemas import CAPTURED_AT
 from luxxon_core.sessions.schemas import (
     OpenRequest,
     ProducerToken,
@@ -30,6 +32,26 @@ PAGE = 200
 TERMINAL = frozenset({"ENDED", "EXPIRED", "CANCELLED"})
 COURSE = ("REQUESTED", "ASSIGNED", "LIVE")
 """The states on the way, in the order in which a session passes them."""
+
+
+class Picture(bytes):
+    """A JPEG, and what the server says of it.
+
+    Attributes:
+        etag: tells it from other pictures; None from a server that does not say.
+        captured_at: when the edge received it; None likewise.
+    """
+
+    etag: str | None = None
+    captured_at: datetime | None = None
+
+    @classmethod
+    def of(cls, jpeg: bytes, headers: Mapping[str, str]) -> Picture:
+        made = cls(jpeg)
+        made.etag = headers.get("ETag")
+        captured = headers.get(CAPTURED_AT)
+        made.captured_at = datetime.fromisoformat(captured) if captured else None
+        return made
 
 
 class Sessions(Resource):
@@ -170,14 +192,28 @@ class Sessions(Resource):
         path = "/sessions/cancel-all-assignments"
         return await self._transport.call("POST", path, SessionCancelAllResult)
 
-    async def frame(self, session_id: Id) -> bytes:
+    @overload
+    async def frame(self, session_id: Id, *, etag: None = None, max_width: int | None = None) -> Picture: ...
+
+    @overload
+    async def frame(self, session_id: Id, *, etag: str, max_width: int | None = None) -> Picture | None: ...
+
+    async def frame(
+        self, session_id: Id, *, etag: str | None = None, max_width: int | None = None
+    ) -> Picture | None:
         """The latest picture, JPEG.
+
+        Args:
+            etag: that of a picture which is here already: None is returned while it is the latest.
+            max_width: 16 to 4096 pixels; a wider picture is made smaller, a narrower one comes as it is.
 
         Raises:
             FrameNotAvailable: there is none yet, or no more.
         """
-        path = f"{_one(session_id)}/frame"
-        return (await self._transport.send("GET", path, headers={"Accept": "image/jpeg"})).content
+        headers = {"Accept": "image/jpeg"} | ({} if etag is None else {"If-None-Match": etag})
+        query = {"maxWidth": max_width}
+        answer = await self._transport.send("GET", f"{_one(session_id)}/frame", query=query, headers=headers)
+        return None if answer.status_code == 304 else Picture.of(answer.content, answer.headers)
 
     async def viewer_token(self, session_id: Id) -> ViewerToken:
         """The WHEP URL: whoever has it can watch."""
@@ -186,6 +222,18 @@ class Sessions(Resource):
     async def producer_token(self, session_id: Id) -> ProducerToken:
         """The WHIP URL, for the operator: whoever has it can publish."""
         return await self._transport.call("GET", f"{_one(session_id)}/producer-token", ProducerToken)
+
+    async def link(self, session_id: Id, *, side: str | None = None, workspace_id: Id | None = None) -> Link:
+        """A link to the page for phones: whoever opens it watches or publishes, and may end the session.
+
+        Args:
+            side: ``consumer`` to watch, ``operator`` to publish; that of the workspace when not given.
+
+        Raises:
+            NotAuthorized: the workspace is not on that side; InsufficientScope; InvalidState: it is over.
+        """
+        body = present({"side": side, "workspaceId": text(workspace_id)})
+        return await self._transport.call("POST", f"{_one(session_id)}/link", Link, body)
 
     async def telemetry(
         self,

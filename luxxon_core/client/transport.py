@@ -125,7 +125,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         key: str | bool = True,
     ) -> httpx.Response:
-        """The answer of a successful call.
+        """The answer of a successful call, or that nothing has changed where ``headers`` ask for that.
 
         Args:
             key: the Idempotency-Key of a POST; True for a fresh one, False for none.
@@ -144,7 +144,7 @@ class Transport:
         async def call() -> httpx.Response:
             asked[0] = None
             response = await self._exchange(method, path, body, query, more)
-            if response.is_success:
+            if response.is_success or response.status_code == 304:
                 return response
             asked[0] = retry_after(response)
             raise refusal(response)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from luxxon_core.client.errors import ConnectionFailed
 from luxxon_core.http.schemas import Config
-from luxxon_core.kernel.errors import ExternalError
+from luxxon_core.kernel.errors import ExternalError, InvalidInput
+from luxxon_core.wallet.schemas import DepositAuthorization
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -23,6 +25,18 @@ RECEIPT_SECONDS = 60.0
 POLL_SECONDS = 0.2
 GAS_LIMIT_MARGIN = 12, 10
 """Estimates of token calls fall a little short when storage is cold; a fifth more is never spent in vain."""
+
+TOP_UP_GAS = 200_000
+"""What approve and deposit take, with room."""
+AUTHORIZED_SECONDS = 3600
+RECEIVE_WITH_AUTHORIZATION = {
+    "from": "address",
+    "to": "address",
+    "value": "uint256",
+    "validAfter": "uint256",
+    "validBefore": "uint256",
+    "nonce": "bytes32",
+}
 
 
 class ChainRefused(ExternalError):
@@ -44,6 +58,40 @@ class LocalWallet:
 
         return cls(Account.create())
 
+    @classmethod
+    def from_key(cls, key: str) -> LocalWallet:
+        """Of a private key, 64 hexadecimal digits with or without 0x.
+
+        Raises:
+            InvalidInput: it is none; the message does not repeat it.
+        """
+        from eth_account import Account
+
+        digits = key.strip().removeprefix("0x").removeprefix("0X")
+        try:
+            if len(digits) != 64:
+                raise ValueError
+            return cls(Account.from_key(bytes.fromhex(digits)))
+        except ValueError:
+            raise InvalidInput("wallet:key", "Not a private key: 64 hexadecimal digits") from None
+
+    @classmethod
+    def decrypted(cls, keystore: dict[str, Any], passphrase: str) -> LocalWallet:
+        """Out of a keystore (Web3 Secret Storage, version 3).
+
+        Raises:
+            ValueError: the passphrase does not open it; KeyError, TypeError: it is no keystore.
+        """
+        from eth_account import Account
+
+        return cls(Account.from_key(Account.decrypt(keystore, passphrase)))
+
+    def encrypted(self, passphrase: str) -> dict[str, Any]:
+        """As a keystore, stretched with scrypt (N = 262144)."""
+        from eth_account import Account
+
+        return dict(Account.encrypt(self._account.key, passphrase, kdf="scrypt"))
+
     @property
     def address(self) -> str:
         """EIP-55 checksummed."""
@@ -58,6 +106,13 @@ class LocalWallet:
     def sign_transaction(self, fields: dict[str, Any]) -> str:
         """A raw signed transaction, 0x hex."""
         return "0x" + bytes(self._account.sign_transaction(fields).raw_transaction).hex()
+
+    def sign_typed(
+        self, domain: dict[str, Any], types: dict[str, list[dict[str, str]]], message: dict[str, Any]
+    ) -> str:
+        """The EIP-712 signature of ``message``, 0x hex."""
+        signed = self._account.sign_typed_data(domain_data=domain, message_types=types, message_data=message)
+        return "0x" + bytes(signed.signature).hex()
 
     def __repr__(self) -> str:
         return f"LocalWallet({self.address})"
@@ -86,6 +141,15 @@ class ChainClient:
     async def usdc(self, wallet: str) -> int:
         """µUSDC that the wallet itself holds."""
         return await self._read(self._config.usdc_address, "balanceOf(address)", wallet)
+
+    async def eth(self, wallet: str) -> int:
+        """Wei that the wallet holds."""
+        return _quantity(await self._rpc("eth_getBalance", wallet, "latest"), "eth_getBalance")
+
+    async def pays_gas(self, wallet: str) -> bool:
+        """Whether the wallet's ETH is enough for the two transactions of a top-up."""
+        fee, eth = await asyncio.gather(self._fees(), self.eth(wallet))
+        return eth >= TOP_UP_GAS * fee[0]
 
     async def platform_wallet(self) -> str:
         """Who receives the fees."""
@@ -116,6 +180,101 @@ class ChainClient:
         step("deposit")
         await self._send(wallet, config.settlement_address, "deposit(uint256)", amount_uusdc)
 
+    async def withdraw(self, wallet: LocalWallet, amount_uusdc: int) -> None:
+        """Move USDC out of the wallet's pool into the wallet; works while the contract is paused.
+
+        Raises:
+            ChainRefused: the pool holds less, or the transaction reverted; ConnectionFailed: no answer.
+        """
+        await self._send(wallet, self._config.settlement_address, "withdraw(uint256)", amount_uusdc)
+
+    async def authorize(
+        self, wallet: LocalWallet, amount_uusdc: int, seconds: int = AUTHORIZED_SECONDS
+    ) -> DepositAuthorization:
+        """Permission to move the wallet's USDC into its own pool, for the platform to send (ERC-3009,
+        ReceiveWithAuthorization): it can move it nowhere else, and costs the wallet no ETH.
+
+        Args:
+            seconds: how long it can be used.
+
+        Raises:
+            ChainRefused, ConnectionFailed: the token could not be read.
+        """
+        name, version = await asyncio.gather(self._text("name()"), self._text("version()"))
+        nonce, until = secrets.token_bytes(32), int(time.time()) + seconds
+        domain = {
+            "name": name,
+            "version": version,
+            "chainId": self._config.chain_id,
+            "verifyingContract": self._config.usdc_address,
+        }
+        message = {
+            "from": wallet.address,
+            "to": self._config.settlement_address,
+            "value": amount_uusdc,
+            "validAfter": 0,
+            "validBefore": until,
+            "nonce": nonce,
+        }
+        fields = [{"name": field, "type": kind} for field, kind in RECEIVE_WITH_AUTHORIZATION.items()]
+        signature = await asyncio.to_thread(
+            wallet.sign_typed, domain, {"ReceiveWithAuthorization": fields}, message
+        )
+        return DepositAuthorization(
+            from_=wallet.address,
+            amount=str(amount_uusdc),
+            valid_after=0,
+            valid_before=until,
+            nonce="0x" + nonce.hex(),
+            signature=signature,
+        )
+
+    async def deposited(self, authorization: DepositAuthorization) -> None:
+        """Wait until an authorization has been used: the pool is filled then.
+
+        Raises:
+            ConnectionFailed: it has not been in a minute.
+        """
+        deadline = time.monotonic() + RECEIPT_SECONDS
+        nonce = bytes.fromhex(authorization.nonce[2:])
+        while True:
+            try:
+                used = await self._read(
+                    self._config.usdc_address,
+                    "authorizationState(address,bytes32)",
+                    authorization.from_,
+                    nonce,
+                )
+                reason = "not mined yet"
+            except (ConnectionFailed, ChainRefused) as error:
+                used, reason = 0, error.message
+            if used:
+                return
+            if time.monotonic() > deadline:
+                raise ConnectionFailed(message=f"the deposit was sent: {reason}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _text(self, signature: str) -> str:
+        """A view function of the token that returns a string."""
+        from eth_abi.abi import decode
+        from eth_abi.exceptions import DecodingError
+
+        call = {"to": self._config.usdc_address, "data": encode_call(signature)}
+        answer = await self._rpc("eth_call", call, "latest")
+        try:
+            return str(decode(["string"], bytes.fromhex(str(answer)[2:]))[0])
+        except (ValueError, DecodingError):
+            raise ChainRefused(message=f"{signature} of the token: the chain answered no text") from None
+
+    async def _fees(self) -> tuple[int, int]:
+        """Most that is offered for a gas, and the tip in it, in wei (EIP-1559)."""
+        tip, block = await asyncio.gather(
+            self._rpc("eth_maxPriorityFeePerGas"), self._rpc("eth_getBlockByNumber", "latest", False)
+        )
+        priority_fee = _quantity(tip, "eth_maxPriorityFeePerGas")
+        base_fee = _quantity(_member(block, "baseFeePerGas"), "baseFeePerGas")
+        return 2 * base_fee + priority_fee, priority_fee
+
     async def _read(self, contract: str, signature: str, *arguments: object) -> int:
         call = {"to": contract, "data": encode_call(signature, *arguments)}
         return _quantity(await self._rpc("eth_call", call, "latest"), f"{signature} of {contract}")
@@ -123,15 +282,12 @@ class ChainClient:
     async def _send(self, wallet: LocalWallet, contract: str, signature: str, *arguments: object) -> None:
         data = encode_call(signature, *arguments)
         call = {"from": wallet.address, "to": contract, "data": data}
-        estimate, tip, block, nonce = await asyncio.gather(
+        estimate, (max_fee, priority_fee), nonce = await asyncio.gather(
             self._rpc("eth_estimateGas", call),
-            self._rpc("eth_maxPriorityFeePerGas"),
-            self._rpc("eth_getBlockByNumber", "latest", False),
+            self._fees(),
             self._rpc("eth_getTransactionCount", wallet.address, "pending"),
         )
         more, per = GAS_LIMIT_MARGIN
-        priority_fee = _quantity(tip, "eth_maxPriorityFeePerGas")
-        base_fee = _quantity(_member(block, "baseFeePerGas"), "baseFeePerGas")
         raw = wallet.sign_transaction(
             {
                 "type": 2,
@@ -142,7 +298,7 @@ class ChainClient:
                 "data": data,
                 "gas": _quantity(estimate, "eth_estimateGas") * more // per,
                 "maxPriorityFeePerGas": priority_fee,
-                "maxFeePerGas": 2 * base_fee + priority_fee,
+                "maxFeePerGas": max_fee,
             }
         )
         tx_hash = await self._rpc("eth_sendRawTransaction", raw)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from luxxon_core.kernel.errors import InvalidInput
-from luxxon_core.media.domain import LiveInput
+from luxxon_core.media.domain import LiveInput, PictureFault
 from luxxon_core.sessions.domain import TERMINAL, Meter, Session, State, meter
 from luxxon_core.telemetry.domain import Window
 
@@ -30,11 +31,18 @@ class Kind(StrEnum):
     TELEMETRY_SAMPLE = "telemetry.sample"
     VIDEO_CONNECTED = "video.connected"
     VIDEO_DISCONNECTED = "video.disconnected"
+    QUALITY_DEGRADED = "quality.degraded"
+    """The picture is black, frozen or not to be decoded although video comes."""
+    QUALITY_RESTORED = "quality.restored"
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """How far a session's settlement has come; amounts in µUSDC."""
+    """How far a session's settlement has come; amounts in µUSDC.
+
+    Attributes:
+        parked: the contract refuses it, and the server's operator has to look.
+    """
 
     state: str
     chargeable_seconds: int
@@ -42,6 +50,7 @@ class Payment:
     fee_amount_uusdc: int
     tx_hash: str | None = None
     confirmed_at: datetime | None = None
+    parked: bool = False
 
     @property
     def settled(self) -> bool:
@@ -66,7 +75,7 @@ class Video:
     uid: str
 
 
-Facts = Session | Window | Payment | Fix | Video
+Facts = Session | Window | Payment | Fix | Video | PictureFault
 
 FACTS: dict[Kind, type[Facts]] = {
     Kind.SESSION_STATE: Session,
@@ -76,6 +85,8 @@ FACTS: dict[Kind, type[Facts]] = {
     Kind.TELEMETRY_SAMPLE: Fix,
     Kind.VIDEO_CONNECTED: Video,
     Kind.VIDEO_DISCONNECTED: Video,
+    Kind.QUALITY_DEGRADED: PictureFault,
+    Kind.QUALITY_RESTORED: PictureFault,
 }
 
 
@@ -153,6 +164,7 @@ class Standing:
     payment: Payment | None
     tip: int
     waiting: frozenset[int]
+    faults: Sequence[PictureFault] = ()
 
 
 def parse_position(text: str) -> int:
@@ -224,6 +236,11 @@ def told(standing: Standing) -> list[Event]:
         event(Kind.WINDOW_OPENED, window.opened_at, window)
         for window in standing.windows
         if window.closed_at is None
+    ]
+    events += [
+        event(Kind.QUALITY_DEGRADED, fault.opened_at, fault)
+        for fault in standing.faults
+        if fault.closed_at is None
     ]
     if standing.payment is not None:
         at = standing.payment.confirmed_at or changed_at(session)

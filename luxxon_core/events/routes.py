@@ -79,8 +79,9 @@ def operations(streams: Streams, sessions: SessionCases) -> list[Operation]:
 
 
 def _after(call: Call[None, Resume]) -> int | None:
-    text = call.headers.get(LAST_EVENT_ID) or call.query.last_event_id
-    return parse_position(text) if text else None
+    """Both are looked at: what is malformed is refused also where the other one wins."""
+    given = [text for text in (call.headers.get(LAST_EVENT_ID), call.query.last_event_id) if text]
+    return next(iter([parse_position(text) for text in given]), None)
 
 
 async def _seen_by(viewer: UUID, news: AsyncIterator[News]) -> AsyncIterator[ServerEvent]:

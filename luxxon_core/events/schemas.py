@@ -15,6 +15,7 @@ from msgspec import UNSET
 from luxxon_core.events import domain
 from luxxon_core.events.domain import Event, Fix, Kind, News, Payment, Video
 from luxxon_core.kernel.wire import MicroUsdc, Timestamp, TxHash, Uuid, one_of
+from luxxon_core.media.domain import Fault, PictureFault
 from luxxon_core.sessions.domain import Session as DomainSession
 from luxxon_core.sessions.schemas import Session
 from luxxon_core.telemetry.domain import Reason, Window
@@ -60,7 +61,8 @@ class WindowClosed(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SettlementState(msgspec.Struct, frozen=True, rename="camel"):
-    """How far the payment has come: PENDING, SUBMITTED with its transaction, CONFIRMED."""
+    """How far the payment has come: PENDING, SUBMITTED with its transaction, CONFIRMED. A PENDING one that is
+    ``parked`` goes on when the server's operator has seen to it."""
 
     session_id: Uuid
     at: Timestamp
@@ -71,6 +73,7 @@ class SettlementState(msgspec.Struct, frozen=True, rename="camel"):
     fee_amount_micro_usdc: MicroUsdc
     tx_hash: TxHash | None
     confirmed_at: Timestamp | None
+    parked: bool = False
 
 
 class TelemetrySample(msgspec.Struct, frozen=True, rename="camel"):
@@ -90,6 +93,26 @@ class VideoState(msgspec.Struct, frozen=True, rename="camel"):
     session_id: Uuid
     at: Timestamp
     video_backend_ref: str
+
+
+class QualityDegraded(msgspec.Struct, frozen=True, rename="camel"):
+    """From ``openedAt`` on the picture is no good although video comes. It costs nobody anything: the meter
+    goes on."""
+
+    session_id: Uuid
+    at: Timestamp
+    fault: Annotated[str, one_of(Fault)]
+    opened_at: Timestamp
+
+
+class QualityRestored(msgspec.Struct, frozen=True, rename="camel"):
+    """The picture is good again, or no video comes any more."""
+
+    session_id: Uuid
+    at: Timestamp
+    fault: Annotated[str, one_of(Fault)]
+    opened_at: Timestamp
+    closed_at: Timestamp
 
 
 class Ready(msgspec.Struct, frozen=True, rename="camel"):
@@ -120,6 +143,8 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     Kind.TELEMETRY_SAMPLE.value: TelemetrySample,
     Kind.VIDEO_CONNECTED.value: VideoState,
     Kind.VIDEO_DISCONNECTED.value: VideoState,
+    Kind.QUALITY_DEGRADED.value: QualityDegraded,
+    Kind.QUALITY_RESTORED.value: QualityRestored,
     "ready": Ready,
     "reset": Reset,
     "end": End,
@@ -167,12 +192,8 @@ def _data(event: Event, viewer: UUID) -> msgspec.Struct:
     match facts:
         case DomainSession():
             return SessionState(session_id, at, _session(event, facts, viewer))
-        case Window(closed_at=None):
-            return WindowOpened(session_id, at, facts.reason, Timestamp.of(facts.opened_at))
-        case Window(closed_at=closed_at):
-            assert closed_at is not None
-            opened = Timestamp.of(facts.opened_at)
-            return WindowClosed(session_id, at, facts.reason, opened, Timestamp.of(closed_at))
+        case Window() | PictureFault():
+            return _stretch(session_id, at, facts)
         case Payment():
             return SettlementState(
                 session_id,
@@ -184,11 +205,25 @@ def _data(event: Event, viewer: UUID) -> msgspec.Struct:
                 fee_amount_micro_usdc=str(facts.fee_amount_uusdc),
                 tx_hash=facts.tx_hash,
                 confirmed_at=Timestamp.of(facts.confirmed_at),
+                parked=facts.parked,
             )
         case Fix():
             return TelemetrySample(session_id, at, facts.lat, facts.lng, facts.accuracy_m, facts.speed_mps)
         case Video():
             return VideoState(session_id, at, facts.uid)
+
+
+def _stretch(session_id: Uuid, at: Timestamp, facts: Window | PictureFault) -> msgspec.Struct:
+    """Its beginning, or its end where that is known."""
+    opened = Timestamp.of(facts.opened_at)
+    closed = None if facts.closed_at is None else Timestamp.of(facts.closed_at)
+    if isinstance(facts, Window):
+        if closed is None:
+            return WindowOpened(session_id, at, facts.reason, opened)
+        return WindowClosed(session_id, at, facts.reason, opened, closed)
+    if closed is None:
+        return QualityDegraded(session_id, at, facts.fault, opened)
+    return QualityRestored(session_id, at, facts.fault, opened, closed)
 
 
 def _session(event: Event, kept: DomainSession, viewer: UUID) -> Session:

@@ -8,6 +8,7 @@ gets, streams included, are set just before it goes out.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -29,7 +30,7 @@ from luxxon_core.http.idempotency import Idempotency, InProgress, Reply
 from luxxon_core.http.limits import Clients, Limits
 from luxxon_core.http.observe import EXCHANGE, REQUEST_ID_HEADER, Observer, new_request_id, pattern
 from luxxon_core.http.operation import Access, Answer, Binary, Call, EventStream, Operation
-from luxxon_core.http.principal import ApiKeyPrincipal, Principal
+from luxxon_core.http.principal import ApiKeyPrincipal, LinkPrincipal, Principal
 from luxxon_core.http.routing import unambiguous
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthenticated, RequestTimeout
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/api/v1", "", "/api/v1/api/v1")
 """Published samples and bundles use all three (api-contract §22.1 row 23)."""
+POLLED = frozenset({"/sessions/{session_id}", "/sessions/{session_id}/frame"})
+"""What clients ask for each second."""
 IN_PROGRESS_SECONDS = 1
 """When to ask again for an answer that is still being made."""
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
@@ -67,12 +70,12 @@ class Frame:
 def application(frame: Frame, operations: Iterable[Operation]) -> web.Application:
     """Every operation under each of :data:`PREFIXES`; what is GET is HEAD too (RFC 9110 §9.1).
 
-    Short paths first: the router tries those of one beginning in turn, and sessions are asked for most.
+    The router tries the paths of one beginning in turn: those asked for most come first, then short ones.
     """
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_around(frame)])
     app.on_response_prepare.append(_headers(frame))
     sse.install(app)
-    rows = sorted(operations, key=lambda row: (row.path.count("/"), row.path))
+    rows = sorted(operations, key=lambda row: (row.path not in POLLED, row.path.count("/"), row.path))
     for written, sharing in groupby(rows, key=lambda row: row.path):
         path = unambiguous(written, (row.path for row in rows))
         endpoints = [(row.method, _Endpoint(frame, row).serve) for row in sharing]
@@ -160,7 +163,16 @@ def _headers(frame: Frame) -> Callable[[web.Request, web.StreamResponse], Awaita
 class _Endpoint:
     """One operation, with everything about it that can be known before a request."""
 
-    __slots__ = ("_acts", "_frame", "_has_body", "_keyed", "_operation", "_proves", "_public")
+    __slots__ = (
+        "_acts",
+        "_frame",
+        "_has_body",
+        "_keyed",
+        "_nothing_asked",
+        "_operation",
+        "_proves",
+        "_public",
+    )
 
     def __init__(self, frame: Frame, operation: Operation) -> None:
         self._frame = frame
@@ -171,6 +183,9 @@ class _Endpoint:
         self._has_body = operation.body is not None
         kinds = [one if isinstance(one, type) else type(one) for one in operation.errors]
         self._proves = self._public and any(issubclass(kind, NotAuthenticated) for kind in kinds)
+        self._nothing_asked: msgspec.Struct | None = None
+        with suppress(InvalidInput):  # a field that must be there
+            self._nothing_asked = decoding.query_of(NO_QUERY, operation)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         frame, operation, exchange = self._frame, self._operation, request[EXCHANGE]
@@ -190,7 +205,9 @@ class _Endpoint:
             acting = await frame.guard.acting(operation, principal, request.match_info, named, given)
             workspace, token = acting.workspace, acting.token
             exchange.workspace = workspace
-        body, asked = decoding.body_of(raw, operation), decoding.query_of(query, operation)
+        body, asked = decoding.body_of(raw, operation), self._nothing_asked
+        if query is not NO_QUERY or asked is None:
+            asked = decoding.query_of(query, operation)
         call = Call(principal, workspace, body, asked, request.match_info, headers, now, token)
         if self._keyed and idempotency.HEADER in headers:
             return await self._once(request, call, raw, exchange, client)
@@ -231,6 +248,8 @@ class _Endpoint:
         exchange.principal = principal
         if isinstance(principal, ApiKeyPrincipal):
             limits.admit(limits.key, str(principal.key_id), exchange.started, exchange)
+        elif isinstance(principal, LinkPrincipal):
+            limits.admit(limits.key, _caller(principal, client), exchange.started, exchange)
         elif principal is not None:
             limits.admit(limits.wallet, principal.wallet_address, exchange.started, exchange)
         self._frame.guard.admit(self._operation, principal)
@@ -326,6 +345,8 @@ def _caller(principal: Principal | None, client: str) -> str:
         return f"address:{client}"
     if isinstance(principal, ApiKeyPrincipal):
         return f"key:{principal.key_id}"
+    if isinstance(principal, LinkPrincipal):
+        return f"link:{principal.session_id}:{principal.side}"
     return f"wallet:{principal.wallet_address}"
 
 

@@ -6,6 +6,7 @@ from luxxon_core.http.guard import COOKIE
 from luxxon_core.http.schema import UUID_PATTERN, Schema
 
 BEARER = "access-token"
+LINK = "link-token"
 UUID: Schema = {"type": "string", "format": "uuid", "pattern": UUID_PATTERN}
 LAST_EVENT_ID: Schema = {
     "name": "Last-Event-ID",
@@ -27,6 +28,7 @@ TAGS = {
     "API keys": "Keys for programs",
     "Pricing": "What a second costs",
     "Sessions": "From request to bill",
+    "Links": "The page for phones: one side of one session, for whoever holds its link",
     "Events": "What happens, as it happens",
     "Wallet": "The prepaid pool on chain",
     "Settlements": "Payments on chain",
@@ -107,5 +109,10 @@ SECURITY_SCHEMES: dict[str, Schema] = {
         "in": "cookie",
         "name": COOKIE,
         "description": "A wallet session, set by `POST /auth/wallet/login`.",
+    },
+    LINK: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The last part of a link to the page for phones: one side of one session.",
     },
 }

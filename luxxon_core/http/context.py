@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from luxxon_core.http.principal import ApiKeyPrincipal, Principal
+from luxxon_core.http.principal import ApiKeyPrincipal, LinkPrincipal, Principal
 
 _ID = re.compile(r"[0-9A-Fa-f-]{36}")
 
@@ -62,6 +62,8 @@ class Exchange:
             found["session"] = session_id
         if isinstance(self.principal, ApiKeyPrincipal):
             found["key"] = str(self.principal.key_id)
+        elif isinstance(self.principal, LinkPrincipal):
+            found |= {"session": str(self.principal.session_id), "link": self.principal.side}
         elif self.principal is not None:
             found["wallet"] = self.principal.wallet_address
         if self.workspace is not None:

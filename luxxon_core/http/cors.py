@@ -18,6 +18,7 @@ ALLOWED = ", ".join(
         "idempotency-key",
         "x-request-id",
         "last-event-id",
+        "if-none-match",
     ]
 )
 EXPOSED = ", ".join(
@@ -28,6 +29,10 @@ EXPOSED = ", ".join(
         "RateLimit",
         "RateLimit-Policy",
         "Retry-After",
+        "ETag",
+        "Age",
+        "X-Luxxon-Captured-At",
+        "X-Luxxon-Size",
     ]
 )
 MAX_AGE = "7200"

@@ -9,10 +9,11 @@ from typing import Protocol
 from uuid import UUID
 
 from luxxon_core.http.operation import Access, Operation
-from luxxon_core.http.principal import ApiKeyPrincipal, Permission, Principal
+from luxxon_core.http.principal import ApiKeyPrincipal, LinkPrincipal, Permission, Principal
 from luxxon_core.kernel.errors import (
     InsufficientScope,
     InvalidInput,
+    InvalidToken,
     NotAuthenticated,
     NotAuthorized,
     WorkspaceMismatch,
@@ -31,6 +32,15 @@ class Authenticator(Protocol):
 
     def by_cookie(self, value: str, now: datetime) -> Principal:
         """The principal of an ``lx_session`` cookie; raises :class:`NotAuthenticated`."""
+        ...
+
+
+class LinkReader(Protocol):
+    """Reads the tokens of links; implemented by the links slice."""
+
+    async def by_link(self, token: str, now: datetime) -> LinkPrincipal:
+        """Whose token it is; raises :class:`InvalidToken`, also where its maker may do nothing any more, and
+        :class:`AuthzError` where that could not be found out."""
         ...
 
 
@@ -69,9 +79,12 @@ class Acting:
 class Guard:
     """Refuses a call before it reaches its handler."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(
+        self, authenticator: Authenticator, authorizer: Authorizer, links: LinkReader | None = None
+    ) -> None:
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._links = links
 
     async def identified(
         self, operation: Operation, authorization: str | None, cookie: str | None, now: datetime
@@ -84,13 +97,19 @@ class Guard:
         if operation.access is Access.PUBLIC:
             return None
         if authorization is not None:
-            scheme, _, token = authorization.partition(" ")
-            return await self._authenticator.by_bearer(
-                token.strip() if scheme.lower() == "bearer" else "", now
-            )
-        if not cookie:
+            scheme, _, sent = authorization.partition(" ")
+            token = sent.strip() if scheme.lower() == "bearer" else ""
+            if operation.access is Access.LINK:
+                return await self._linked(token, now)
+            return await self._authenticator.by_bearer(token, now)
+        if not cookie or operation.access is Access.LINK:
             raise NotAuthenticated
         return self._authenticator.by_cookie(cookie, now)
+
+    async def _linked(self, token: str, now: datetime) -> LinkPrincipal:
+        if self._links is None:
+            raise InvalidToken
+        return await self._links.by_link(token, now)
 
     def admit(self, operation: Operation, principal: Principal | None) -> None:
         """Let only those pass whose kind of credential, and whose key's scopes, the operation takes.
@@ -133,6 +152,8 @@ class Guard:
             if any(one != principal.workspace_id for one in explicit):
                 raise WorkspaceMismatch("session:workspaceMismatch")
             return Acting(principal.workspace_id)
+        if isinstance(principal, LinkPrincipal):  # opens rows of its own, none of which acts so
+            raise NotAuthorized("auth:noWorkspace")
         chosen = explicit[0] if explicit else principal.workspace_id
         if chosen is None:
             raise NotAuthorized("auth:noWorkspace")

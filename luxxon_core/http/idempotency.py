@@ -3,8 +3,9 @@
 A row with a lease says who executes; it is renewed while that goes on and, once stored, holds the answer.
 Others wait for it, in this process on an event, in another one by asking the database with pauses; nobody
 holds a connection meanwhile. Where the executing process dies, the lease runs out and the next one executes
-again, with the same :attr:`~luxxon_core.http.operation.Call.idempotent_id`, so that what the first created
-is found and not made twice.
+again, with the same :attr:`~luxxon_core.http.operation.Call.idempotent_id`. By it a session that the first
+created is found and not made twice; of other operations that died between commit and answer something may be
+left that nobody was told of: an API key whose plaintext no one has, a nonce that is spent.
 
 An answer may hold secrets. The row holds the key's hash, and the answer encrypted with the key itself, the
 caller and a secret of the server: the database alone reveals nothing.

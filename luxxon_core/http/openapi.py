@@ -13,6 +13,7 @@ from luxxon_core.http.components import (
     HEADERS,
     INTRODUCTION,
     LAST_EVENT_ID,
+    LINK,
     PARAMETERS,
     SECURITY_SCHEMES,
     TAGS,
@@ -236,6 +237,8 @@ def admits(row: Operation) -> str:
             return "A wallet session."
         case Access.WALLET_WORKSPACE:
             return f"A wallet session with the permission `{row.permission}` in the workspace."
+        case Access.LINK:
+            return "The token of a link that `POST /sessions/{sessionId}/link` made."
         case Access.WORKSPACE:
             return f"{key}, or a wallet session with the permission `{row.permission}` in the workspace."
 
@@ -287,6 +290,8 @@ def _security(row: Operation) -> list[dict[str, list[str]]]:
         return []
     if row.access in (Access.WALLET, Access.WALLET_WORKSPACE):
         return [{COOKIE: []}]
+    if row.access is Access.LINK:
+        return [{LINK: []}]
     keys: list[dict[str, list[str]]] = [{BEARER: [str(scope)]} for scope in row.scopes] or [{BEARER: []}]
     return [*keys, {COOKIE: []}]
 

@@ -35,6 +35,8 @@ class Access(Enum):
     """A wallet session acting for a workspace; a key is refused."""
     WORKSPACE = auto()
     """A key with the scope, or a wallet with the member role, acting for a workspace."""
+    LINK = auto()
+    """The token of a link to one side of a session, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
@@ -52,4 +53,16 @@ class WalletPrincipal:
     role: MemberRole | None
 
 
-Principal = ApiKeyPrincipal | WalletPrincipal
+@dataclass(frozen=True, slots=True)
+class LinkPrincipal:
+    """Whoever holds a link: one side of one session, on behalf of the wallet or the key that made it."""
+
+    session_id: UUID
+    side: str
+    """``consumer`` or ``operator``."""
+    maker: str | UUID
+    """A wallet's address or a key's id."""
+    expires_at: datetime
+
+
+Principal = ApiKeyPrincipal | WalletPrincipal | LinkPrincipal

@@ -33,6 +33,8 @@ from luxxon_core.kernel.errors import (
 
 ACTS = (Access.WORKSPACE, Access.WALLET_WORKSPACE)
 """Accesses whose caller acts for a workspace."""
+WINDOWS = {Access.PUBLIC: ("address",), Access.LINK: ("key",)}
+"""Whose requests are counted; else those of keys and wallets."""
 PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -66,6 +68,9 @@ def _handler(operation: Operation) -> Iterator[LuxxonError]:
 
 def _guard(operation: Operation) -> Iterator[LuxxonError]:
     if operation.access is Access.PUBLIC:
+        return
+    if operation.access is Access.LINK:
+        yield from (NotAuthenticated(), InvalidToken(), AuthzError())
         return
     for kind in (NotAuthenticated, InvalidToken, InvalidApiKey, RevokedApiKey):
         yield kind()
@@ -103,7 +108,7 @@ def _decoding(operation: Operation) -> Iterator[LuxxonError]:
 
 def _anywhere(operation: Operation) -> Iterator[LuxxonError]:
     yield InvalidInput("request:expect")
-    for window in ("address",) if operation.access is Access.PUBLIC else ("key", "wallet"):
+    for window in WINDOWS.get(operation.access, ("key", "wallet")):
         yield RateLimited(f"rate:{window}")
     yield RateLimited("rate:failures")
     yield DatabaseError()

@@ -101,6 +101,16 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What there is to be known of a session before its picture is shown."""
+
+    state: State
+    consumer_workspace_id: UUID
+    operator_workspace_id: UUID | None
+    live_input: LiveInput | None
+
+
+@dataclass(frozen=True, slots=True)
 class Meter:
     """A reading: ``clean_seconds × rate`` is the charge in µUSDC."""
 

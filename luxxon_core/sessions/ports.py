@@ -10,8 +10,20 @@ from uuid import UUID
 from luxxon_core.kernel.geo import Circle
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, Side, State
+from luxxon_core.sessions.domain import Session, Side, Sight, State
 from luxxon_core.wallet.ports import PoolBalance
+
+
+class Current(Protocol):
+    """Sessions for those who only look."""
+
+    async def get(self, session_id: UUID) -> Session | None:
+        """The session as it was committed last, read after this call."""
+        ...
+
+    async def sight(self, session_id: UUID) -> Sight | None:
+        """As much of it as a picture takes, read likewise: pictures are asked for most of all."""
+        ...
 
 
 class Sessions(Protocol):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from luxxon_core.http.operation import Access, Binary, Call, Operation
+from luxxon_core.http.operation import Access, Binary, Call, Media, Operation
 from luxxon_core.http.principal import Permission, Scope
 from luxxon_core.kernel.errors import (
     Conflict,
@@ -23,10 +24,11 @@ from luxxon_core.kernel.errors import (
     WorkspaceNotFound,
 )
 from luxxon_core.kernel.geo import Point
-from luxxon_core.sessions.domain import State
+from luxxon_core.media.schemas import CAPTURED_AT, CONTENT_TYPE, SIZE, picture_headers, unchanged
 from luxxon_core.sessions.schemas import (
     AcceptRequest,
     CreateRequest,
+    FrameQuery,
     ListQuery,
     OpenQuery,
     OpenRequest,
@@ -40,9 +42,16 @@ from luxxon_core.sessions.usecases import SessionCases
 
 READ, CREATE, OPERATE = (Scope.SESSIONS_READ,), (Scope.SESSIONS_CREATE,), (Scope.SESSIONS_OPERATE,)
 ONE = "/sessions/{session_id}"
+PICTURE = Media(
+    CONTENT_TYPE,
+    "The latest picture. `ETag` is of its bytes: with it as `If-None-Match` the answer is 304 until there is"
+    f" another picture. `Age` is in whole seconds since the picture was captured, `{CAPTURED_AT}` (RFC 3339)"
+    f" and `Last-Modified` say when that was, and `{SIZE}` is `<width>x<height>`.",
+    revalidates=True,
+)
 
 
-def session_id(call: Call[object]) -> UUID:
+def session_id(call: Call[object, object]) -> UUID:
     return call.id("session_id", SessionNotFound)
 
 
@@ -236,14 +245,12 @@ def _either(cases: SessionCases) -> list[Operation]:
     async def viewer_token(call: Call[None]) -> ViewerToken:
         return ViewerToken.of(await cases.viewed(session_id(call), call.acting))
 
-    async def frame(call: Call[None]) -> Binary:
-        session = await cases.get(session_id(call), call.acting)
-        found = None
-        if session.state is State.LIVE and session.live_input is not None:
-            found = await cases.edge.frame(session.live_input)
-        if found is None:
-            raise FrameNotAvailable
-        return Binary(found.jpeg, "image/jpeg", {"Cache-Control": "no-store"})
+    async def frame(call: Call[None, FrameQuery]) -> Binary:
+        found = await cases.frame(session_id(call), call.acting, call.query.max_width)
+        headers = picture_headers(found, call.now)
+        if unchanged(found, call.headers.get("If-None-Match")):
+            return Binary(b"", CONTENT_TYPE, headers, status=304)
+        return Binary(found.jpeg, CONTENT_TYPE, headers)
 
     access, missing = Access.WORKSPACE, (SessionNotFound, NotAuthorized("session:viewDenied"))
     return [
@@ -305,10 +312,12 @@ def _either(cases: SessionCases) -> list[Operation]:
             path=ONE + "/frame",
             handler=frame,
             access=access,
-            out=Binary,
+            out=Annotated[Binary, PICTURE],
             tag="Sessions",
             summary="The latest picture as JPEG",
+            query=FrameQuery,
+            subject="frame",
             scopes=READ,
-            errors=(*missing, FrameNotAvailable),
+            errors=(*missing, FrameNotAvailable, VideoError),
         ),
     ]

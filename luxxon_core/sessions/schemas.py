@@ -199,3 +199,9 @@ class SessionStarted(msgspec.Struct, frozen=True, rename="camel"):
 class SessionCancelAllResult(msgspec.Struct, frozen=True, rename="camel"):
     count: int
     cancelled: list[Uuid]
+
+
+class FrameQuery(msgspec.Struct, frozen=True, rename="camel"):
+    """How wide a picture may be; what is narrower stays as it is."""
+
+    max_width: Annotated[int, Meta(ge=16, le=4096, description="pixels")] | None = None

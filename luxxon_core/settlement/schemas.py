@@ -38,13 +38,17 @@ class SettlementPayload(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SettlementView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """``payload`` from PENDING on, ``tx_hash`` from SUBMITTED on, ``confirmed_at`` when CONFIRMED."""
+    """``payload`` from PENDING on, ``tx_hash`` from SUBMITTED on, ``confirmed_at`` when CONFIRMED.
+
+    Until ``final_at`` a reorganisation of the chain may take a CONFIRMED one back to SUBMITTED.
+    """
 
     session_id: Uuid
     state: SettlementState
     payload: SettlementPayload | None = None
     tx_hash: TxHash | None = None
     confirmed_at: Timestamp | None = None
+    final_at: Timestamp | None = None
 
     @classmethod
     def of(cls, session_id: UUID, settlement: Settlement | None) -> SettlementView:
@@ -57,6 +61,7 @@ class SettlementView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
             payload=SettlementPayload.of(settlement.payload),
             tx_hash=settlement.tx_hash,
             confirmed_at=Timestamp.of(settlement.confirmed_at),
+            final_at=Timestamp.of(settlement.final_at),
         )
 
 

@@ -51,11 +51,15 @@ def lost_ms(windows: Iterable[Window], started_at: datetime, ended_at: datetime)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One heartbeat: where the operator's device says it is."""
+    """One heartbeat: where the operator's device says it is.
+
+    Attributes:
+        sequence: its place among those of the workspace; None for the next.
+    """
 
     point: Point
     accuracy_m: float
-    sequence: int
+    sequence: int | None
     at: datetime
     speed_mps: float | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
@@ -70,3 +70,23 @@ class Cursor:
 
     block_number: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A wallet's signed permission to move so much of its token into its own pool (ERC-3009,
+    ReceiveWithAuthorization to the settlement contract).
+
+    Attributes:
+        wallet: 0x and 40 hexadecimal digits in lower case.
+        valid_after, valid_before: seconds since 1970; both excluded.
+        nonce: 32 bytes that the wallet has not used before.
+        signature: r, s and v, 65 bytes.
+    """
+
+    wallet: str
+    amount_uusdc: int
+    valid_after: int
+    valid_before: int
+    nonce: bytes
+    signature: bytes = field(repr=False)

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.wallet.domain import Block, Cursor, Entry
+from luxxon_core.wallet.domain import Authorization, Block, Cursor, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,10 @@ class Ledger(Protocol):
         """Append; entries that are there already stay as they are."""
         ...
 
+    async def rows(self, tx: Tx) -> list[Entry]:
+        """All entries, in the chain's order."""
+        ...
+
     async def wallets_after(self, tx: Tx, block_number: int) -> set[str]:
         """The wallets with entries above a block."""
         ...
@@ -135,6 +139,10 @@ class Ledger(Protocol):
         self, tx: Tx, balances: Mapping[str, int], block_number: int, now: datetime
     ) -> None: ...
 
+    async def pools(self, tx: Tx) -> dict[str, int]:
+        """Every pool as the watcher last noted it, in µUSDC, by wallet."""
+        ...
+
     async def pool(self, tx: Tx, wallet: str) -> PoolBalance | None:
         """The pool as the watcher last noted it; None for a wallet that nothing has happened to."""
         ...
@@ -144,4 +152,27 @@ class Ledger(Protocol):
     ) -> list[tuple[UUID, Entry]] | None:
         """The wallet's entries with their ids, newest first, following the entry ``after``; None when the
         wallet has no such entry."""
+        ...
+
+
+class Sponsor(Protocol):
+    """Pays the gas of other people's deposits."""
+
+    async def deposit(self, authorization: Authorization, now: datetime) -> str:
+        """Send it to the settlement contract and see to it that it is mined; the transaction's hash.
+
+        Raises:
+            InvalidInput: the token or the contract refuses it; the detail names the field.
+            Conflict: it has been used.
+            Unavailable: nobody pays at the moment.
+            ExternalError: the chain does not answer.
+        """
+        ...
+
+    async def waits(self, tx_hash: str) -> bool:
+        """Whether a transaction of an earlier deposit is still to be mined.
+
+        Raises:
+            ExternalError: the chain does not answer.
+        """
         ...

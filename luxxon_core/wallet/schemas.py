@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
+from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.kernel.wire import Address, Digits, MicroUsdc, Timestamp, TxHash, Uuid, one_of
-from luxxon_core.wallet.domain import Entry, EventKind
+from luxxon_core.wallet.domain import Authorization, Entry, EventKind
+
+Seconds = Annotated[int, Meta(ge=0, le=2**53, description="seconds since 1970")]
 
 
 class WalletState(msgspec.Struct, frozen=True, rename="camel"):
@@ -20,6 +24,49 @@ class WalletState(msgspec.Struct, frozen=True, rename="camel"):
     last_sync_block: Digits
     """The highest block that the watcher has consumed."""
     updated_at: Timestamp
+
+
+class DepositAuthorization(msgspec.Struct, frozen=True, rename="camel"):
+    """ERC-3009 ReceiveWithAuthorization of the token, to the settlement contract."""
+
+    from_: Address = msgspec.field(name="from")
+    amount: MicroUsdc
+    valid_after: Seconds
+    valid_before: Seconds
+    nonce: Annotated[str, Meta(extra_json_schema={"pattern": "^0x[0-9a-fA-F]{64}$"})]
+    signature: Annotated[str, Meta(extra_json_schema={"pattern": "^0x[0-9a-fA-F]{130}$"})]
+
+    def __repr__(self) -> str:
+        return f"DepositAuthorization({self.from_}, {self.amount})"
+
+    def authorization(self) -> Authorization:
+        """What is authorised.
+
+        Raises:
+            InvalidInput: a field has no such form; the detail names it.
+        """
+        forms = {
+            "from": (self.from_, r"0[xX][0-9a-fA-F]{40}"),
+            "amount": (self.amount, r"0|[1-9][0-9]{0,30}"),
+            "nonce": (self.nonce, r"0x[0-9a-fA-F]{64}"),
+            "signature": (self.signature, r"0x[0-9a-fA-F]{130}"),
+        }
+        for name, (text, form) in forms.items():
+            if not re.fullmatch(form, text, re.ASCII):
+                raise InvalidInput(f"deposit:{name}")
+        return Authorization(
+            wallet=self.from_.lower(),
+            amount_uusdc=int(self.amount),
+            valid_after=self.valid_after,
+            valid_before=self.valid_before,
+            nonce=bytes.fromhex(self.nonce[2:]),
+            signature=bytes.fromhex(self.signature[2:]),
+        )
+
+
+class DepositSent(msgspec.Struct, frozen=True, rename="camel"):
+    tx_hash: TxHash
+    """Of the transaction that will fill the pool; with a higher fee it may be mined under another one."""
 
 
 class EventsQuery(msgspec.Struct, frozen=True, rename="camel"):

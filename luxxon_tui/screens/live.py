@@ -22,12 +22,14 @@ from luxxon_tui.rows import EMPTY, Row, Span, row, section
 from luxxon_tui.save import folder, save_frame, save_receipt
 from luxxon_tui.screens import meter_panels, picture_panels
 from luxxon_tui.screens.scene import Scene
+from luxxon_tui.themes import palette_of
 from luxxon_tui.video import SignalMeter, VideoFeed
 from luxxon_tui.views import LiveView, Phase, SignalView
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
 from luxxon_tui.widgets.header import Header, header
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.phone import phone_card
 from luxxon_tui.widgets.picture import Picture
 
 SAMPLE_SECONDS = 0.5
@@ -63,6 +65,9 @@ class LiveScreen(Screen[None]):
         Binding("f", "full_screen", "full screen", tooltip="The picture alone, and back"),
         Binding("escape", "leave_full_screen", "back", show=False),
         Binding("c", "copy_url", "copy URL", tooltip="Copy the stream's WHEP URL: whoever has it can watch"),
+        Binding(
+            "p", "phone", "phone", tooltip="A link for a phone as a QR code: whoever has it can watch and end"
+        ),
         Binding("r", "retry", "retry", tooltip="Ask the server again now"),
         Binding("q", "app.quit", "quit", tooltip="Leave the console"),
     ]
@@ -213,6 +218,7 @@ class LiveScreen(Screen[None]):
             "save_frame": not over and self.is_mounted and self._picture.latest is not None,
             "save_receipt": over,
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
+            "phone": scene.live and not scene.offline,
             "retry": scene.offline is not None,
             "leave_full_screen": self.has_class("-full"),
         }
@@ -296,6 +302,21 @@ class LiveScreen(Screen[None]):
         if session is not None and session.stream_url is not None:
             self.app.copy_to_clipboard(session.stream_url)
             self.notify("stream URL copied: whoever has it can watch", timeout=4)
+
+    def action_phone(self) -> None:
+        self.run_worker(self._link(), name="phone", group="phone", exclusive=True, exit_on_error=True)
+
+    async def _link(self) -> None:
+        try:
+            made = await self._feed.link()
+        except LuxxonError as error:
+            self.notify(f"no link: {error.message}", severity="error")
+            return
+        if not self.scene.live:
+            return
+        until = fmt.time_of_day(made.expires_at, self._facts.zone)
+        rows = phone_card(made.url, made.side, until, palette_of(self.app), self.size.height)
+        self.app.push_screen(Card(rows))
 
     def action_retry(self) -> None:
         self._feed.retry()

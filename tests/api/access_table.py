@@ -35,7 +35,7 @@ MEANING: dict[str, Answer] = {
     "Pk": (403, "NOT_AUTHORIZED", "auth:permission:manage_keys"),
     "Pm": (403, "NOT_AUTHORIZED", "auth:permission:manage_members"),
 }
-BODILESS = ("/dispatch", "/start", "/end", "/revoke", "/cancel-all-assignments", "/auth/logout")
+BODILESS = ("/dispatch", "/start", "/end", "/revoke", "/cancel-all-assignments", "/auth/logout", "/stop")
 """Ends of the paths that are posted to with nothing."""
 
 

@@ -27,6 +27,10 @@ RIGHTFUL = {
         "INSUFFICIENT_CREDIT",
         "OUTSIDE_COVERAGE",
         "apiKey:environment",
+        "deposit:amount",
+        "deposit:signature",
+        "deposit:validAfter",
+        "deposit:validBefore",
         "apiKey:label",  # what is printable differs between versions of Unicode
         "session:cursor",
         "wallet:cursor",

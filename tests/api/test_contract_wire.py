@@ -18,7 +18,7 @@ from eth_utils import to_checksum_address
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PREFIXES = ("/api/v1", "", "/api/v1/api/v1")
-DOCUMENTS = ("/docs-json", "/openapi.json", "/docs", "/llms.txt")
+DOCUMENTS = ("/docs-json", "/openapi.json", "/docs", "/llms.txt", "/s/:token")
 ANSWERING = [row for row in TABLE if row.let_in[0] == 200 and row.path not in DOCUMENTS]
 MIB = 1 << 20
 

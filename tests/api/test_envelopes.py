@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from api_wire import Place, Tenant, Wire, refusal
 
+from luxxon_core.media.schemas import CAPTURED_AT, SIZE
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -253,7 +255,9 @@ async def test_the_console_may_call_with_its_cookie(wire: Wire) -> None:
         assert response.headers["access-control-allow-origin"] == CONSOLE
         assert response.headers["access-control-allow-credentials"] == "true"
         exposed = response.headers["access-control-expose-headers"]
-        assert all(name in exposed for name in ("X-Lx-Consistency-Token", "X-Request-Id", "RateLimit"))
+        of_all = ("X-Lx-Consistency-Token", "X-Request-Id", "RateLimit")
+        of_pictures = ("ETag", "Age", CAPTURED_AT, SIZE)
+        assert {*of_all, *of_pictures} <= set(exposed.split(", "))
         assert "Origin" in response.headers["vary"]
 
 
@@ -269,7 +273,7 @@ async def test_a_preflight_allows_what_the_contract_lists(wire: Wire) -> None:
     assert all(method in allowed for method in ("GET", "POST", "PATCH", "DELETE", "OPTIONS"))
     named = response.headers["access-control-allow-headers"].lower()
     listed = ("content-type", "authorization", "x-lx-consistency-token")
-    ours = ("idempotency-key", "x-request-id", "last-event-id")
+    ours = ("idempotency-key", "x-request-id", "last-event-id", "if-none-match")
     assert all(name in named for name in (*listed, *ours))
 
 

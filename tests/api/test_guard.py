@@ -22,8 +22,8 @@ from luxxon_core.kernel.clock import iso, utc_now
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ACTING = [row for row in TABLE if row.cells["out"] != "+"]
-"""Rows whose caller acts for a workspace."""
+ACTING = [row for row in TABLE if row.cells["out"] not in ("+", "A")]
+"""Rows whose caller acts for a workspace; links stand for one and name none."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

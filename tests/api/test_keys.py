@@ -16,8 +16,8 @@ from api_wire import Place, Tenant, Wire
 from luxxon_core.access import schemas
 from luxxon_core.access.usecases import Access
 from luxxon_core.adapters.postgres.access import PgApiKeys
-from luxxon_core.cli import _logging
 from luxxon_core.kernel.clock import utc_now
+from luxxon_core.runner import log_to_stderr
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -121,7 +121,7 @@ async def test_an_unforeseen_error_is_told_to_the_log_without_its_variables(
         raise RuntimeError("out of the blue")
 
     monkeypatch.setattr(PgApiKeys, "by_hash", fails)
-    _logging("debug")
+    log_to_stderr("debug")
     try:
         found = await wire.refused("GET", "/me", auth=tenant)
     finally:

@@ -46,17 +46,26 @@ async def known(wire: Wire, tenant: Tenant, place: Place) -> dict[str, list[str]
 
 
 CREDENTIALS = {
-    "key": '[auth.openapi.access-token]\nbearer = "${LUXXON_CREDENTIAL}"\n',
+    "key": '[auth.openapi.access-token]\nbearer = "${LUXXON_CREDENTIAL}"\n'
+    '[auth.openapi.link-token]\nbearer = "${LUXXON_LINK}"\n',
     "cookie": '[auth.openapi.lx_session]\napi_key = "${LUXXON_CREDENTIAL}"\n',
     "none": "",
 }
 """How schemathesis is told of a credential of each kind."""
 
 
-async def run(wire: Wire, config: Path, credential: str, ids: dict[str, list[str]]) -> str:
-    """The output of schemathesis, which found nothing; the credential stays off its command line."""
+async def link(wire: Wire, tenant: Tenant, session_id: str) -> str:
+    """The token of the operator's link to the session."""
+    body = {"side": "operator"}
+    made = await wire.data("POST", f"/sessions/{session_id}/link", auth=tenant, json=body)
+    return str(made["url"]).rpartition("/")[2]
+
+
+async def run(wire: Wire, config: Path, credential: str, token: str, ids: dict[str, list[str]]) -> str:
+    """The output of schemathesis, which found nothing; the credentials stay off its command line."""
     paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {"LUXXON_IDS": json.dumps(ids), "LUXXON_CREDENTIAL": credential, "PYTHONPATH": paths}
+    environment = {"LUXXON_IDS": json.dumps(ids), "LUXXON_CREDENTIAL": credential}
+    environment |= {"LUXXON_LINK": token, "PYTHONPATH": paths}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)),
         *("run", wire.server.api_url + "/openapi.json", "--max-examples", EXAMPLES),
@@ -81,7 +90,9 @@ async def test_the_server_keeps_to_its_document(wire: Wire, place: Place, tmp_pa
     config = tmp_path / "schemathesis.toml"
     config.write_text((HERE / "schemathesis.toml").read_text() + "\n" + CREDENTIALS[kind])
     credential = {"key": tenant.key, "cookie": tenant.cookie, "none": ""}[kind]
-    output = await run(wire, config, credential, await known(wire, tenant, place))
+    ids = await known(wire, tenant, place)
+    token = await link(wire, tenant, ids["sessionId"][1])
+    output = await run(wire, config, credential, token, ids)
     paths = (await wire("GET", "/openapi.json")).json()["paths"]
     tested = re.search(r"Tested: (\d+)", output)
     assert tested is not None, output

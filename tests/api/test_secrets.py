@@ -135,6 +135,7 @@ async def a_day(server: Watched, place: Place = PLACE) -> tuple[Tenant, Tenant]:
     await wire.data("POST", f"/sessions/{session['id']}/dispatch", auth=consumer)
     started = await wire.data("POST", f"/sessions/{session['id']}/start", auth=supplier)
     await media(server, started)
+    await links(server, session["id"], consumer, supplier)
     await abuse(server, consumer, session["id"])
     await wire.data("DELETE", f"/sessions/{session['id']}", auth=consumer)
     return consumer, supplier
@@ -203,6 +204,21 @@ async def media(server: Watched, started: dict[str, Any]) -> None:
             response = await server.wire(
                 method, target, content=b"no sdp", headers={"Content-Type": "application/sdp"}
             )
+            assert response.is_success == (method == "GET"), "GET has no content"
+            server.refusals.append(response.text)
+
+
+async def links(server: Watched, session_id: str, *tenants: Tenant) -> None:
+    """Open a link of each side, then a letter too many, then its parts where others belong."""
+    for tenant in tenants:
+        made = await server.wire.data("POST", f"/sessions/{session_id}/link", auth=tenant, json={})
+        token = server.secret(f"link of {tenant.slug}", made["url"].rpartition("/")[2])
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await server.wire("GET", made["url"])).status_code == 200
+        await server.wire.data("GET", "/link", auth=headers)
+        wrong = (("GET", "/link"), ("POST", "/link/start"), ("POST", f"/s/{token}"), ("GET", "/me"))
+        for method, path in wrong:
+            response = await server.wire(method, path, auth={"Authorization": f"Bearer {token}x"})
             assert not response.is_success
             server.refusals.append(response.text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -87,6 +87,11 @@ class ForkingNode:
         behind: how many of the newest blocks it does not know of at the moment.
         fails_at: how many more requests it answers before it refuses them all.
         before: called with each request's method before it is answered.
+        fault: called as well; what it returns is the answer to the request, in place of JSON-RPC.
+        answers_chain_id: eth_chainId.
+        claims: blocks that its head has above what it can hand over.
+        withholds: numbers of blocks whose logs it does not show.
+        sent: raw transactions that it has taken.
     """
 
     deployed: int = 0
@@ -95,6 +100,12 @@ class ForkingNode:
     behind: int = 0
     fails_at: int | None = None
     before: Callable[[str], None] | None = None
+    fault: Callable[[str], Awaitable[web.Response | None]] | None = None
+    answers_chain_id: int = CHAIN_ID
+    claims: int = 0
+    withholds: set[int] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
     asked: list[tuple[str, Any]] = field(default_factory=list)
     blocks: list[Minted] = field(default_factory=list)
     dropped: list[Minted] = field(default_factory=list)
@@ -103,7 +114,8 @@ class ForkingNode:
     _forks: int = 0
 
     def __post_init__(self) -> None:
-        self.mine()
+        if not self.blocks:
+            self.mine()
 
     @classmethod
     @asynccontextmanager
@@ -111,6 +123,7 @@ class ForkingNode:
         node = cls(**how)
         app = web.Application()
         app.router.add_post("/", node._serve)
+        app.router.add_get("/", node._subscribed)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -119,6 +132,7 @@ class ForkingNode:
         try:
             yield node
         finally:
+            await node.hang_up()
             await runner.cleanup()
 
     @property
@@ -151,6 +165,11 @@ class ForkingNode:
         self.asked.append((call["method"], call["params"]))
         if self.before is not None:
             self.before(call["method"])
+        if self.fault is not None and (instead := await self.fault(call["method"])) is not None:
+            return instead
+        return web.json_response(self._answer(call))
+
+    def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
         try:
             if self.fails_at is not None:
@@ -160,17 +179,51 @@ class ForkingNode:
             answer["result"] = getattr(self, call["method"])(*call["params"])
         except Refused as error:
             answer["error"] = {"code": -32000, "message": str(error)}
-        return web.json_response(answer)
+        return answer
+
+    async def _subscribed(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        try:
+            async for message in socket:
+                call = message.json()
+                self.asked.append((call["method"], call["params"]))
+                await socket.send_json(self._answer(call))
+        finally:
+            self.sockets.remove(socket)
+        return socket
+
+    async def announce(self) -> None:
+        """Tell subscribers of the newest block."""
+        head = self.eth_getBlockByNumber(hex(self.head), False)
+        params = {"subscription": "0x1", "result": head}
+        for socket in self.sockets:
+            await socket.send_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+
+    async def hang_up(self) -> None:
+        """End the WebSockets."""
+        for socket in list(self.sockets):
+            await socket.close()
+
+    def eth_subscribe(self, *_what: Any) -> str:
+        return "0x1"
+
+    def eth_sendRawTransaction(self, raw: str) -> str:
+        if raw in self.sent:
+            raise Refused("already known")
+        self.sent.append(raw)
+        return _hash(raw)
 
     @property
     def _known(self) -> list[Minted]:
         return self.blocks[: len(self.blocks) - self.behind]
 
     def eth_chainId(self) -> str:
-        return hex(CHAIN_ID)
+        return hex(self.answers_chain_id)
 
     def eth_blockNumber(self) -> str:
-        return hex(len(self._known) - 1)
+        return hex(len(self._known) - 1 + self.claims)
 
     def eth_getBlockByNumber(self, number: str, _full: bool) -> dict[str, str] | None:
         wanted = int(number, 16)
@@ -182,6 +235,7 @@ class ForkingNode:
             "hash": block.hash,
             "parentHash": block.parent,
             "timestamp": hex(GENESIS + wanted),
+            "logsBloom": _bloom(block.happenings),
         }
 
     def eth_getCode(self, _address: str, number: str) -> str:
@@ -216,6 +270,7 @@ class ForkingNode:
                 "removed": False,
             }
             for block in blocks
+            if block.number not in self.withholds
             for index, happening in enumerate(block.happenings)
             if happening.address == where["address"].lower() and _fits(happening.topics, where["topics"])
         ]
@@ -236,6 +291,16 @@ def _fits(topics: tuple[str, ...], wanted: list[Any]) -> bool:
 
 def _word(address: str) -> str:
     return "0x" + address[2:].lower().rjust(64, "0")
+
+
+def _bloom(happenings: tuple[Happening, ...]) -> str:
+    bits = 0
+    for happening in happenings:
+        for value in (happening.address, *happening.topics):
+            digest = keccak(hexstr=value)
+            for at in (0, 2, 4):
+                bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") % 2048)
+    return f"0x{bits:0512x}"
 
 
 def _hash(seed: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from anvil import anvil_chain
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from paying import pay
+from paying import signed as signed_for
 from web3 import AsyncHTTPProvider, AsyncWeb3, Web3
 from web3.exceptions import ContractCustomError
 from web3.logs import DISCARD
@@ -23,9 +26,12 @@ from luxxon_core.adapters.chain.artifacts import artifact
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.embedded_keys import ChainKeys
 from luxxon_core.adapters.chain.embedded_process import ChainProcess
-from luxxon_core.adapters.chain.external import open_chain, relayer_of
+from luxxon_core.adapters.chain.external import open_chain
+from luxxon_core.adapters.chain.keys import KeySource, signer_of
 from luxxon_core.adapters.chain.rpc import NodeError, RpcChain
+from luxxon_core.adapters.chain.settlements import RpcSettlements
 from luxxon_core.adapters.chain.signer import LocalSigner
+from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
 from luxxon_core.settlement.domain import Payload, compose, session_key
 from luxxon_core.settlement.ports import (
@@ -67,6 +73,7 @@ class Development:
 
     def __post_init__(self) -> None:
         abi = artifact("LuxxonSettlement").abi
+        self.relaying = RpcSettlements(self.ports)
         self.settlement = self.w3.eth.contract(address=self.chain.settlement_address, abi=abi)
         self.usdc = self.w3.eth.contract(address=self.chain.usdc_address, abi=artifact("TestUSDC").abi)
 
@@ -93,10 +100,7 @@ class Development:
         return consumer
 
     async def pay(self, payload: Payload) -> str:
-        nonce = await self.ports.account_nonce(self.ports.signer, pending=True)
-        signed = await self.ports.sign(payload, nonce)
-        await self.ports.broadcast(signed.raw)
-        return signed.tx_hash
+        return await pay(self.relaying, payload)
 
     def typed(self, account: LocalAccount, name: str, fields: dict[str, str], message: dict[str, Any]) -> Any:
         return account.sign_typed_data(
@@ -120,10 +124,29 @@ class Development:
         assert str(caught.value.data).startswith("0x" + Web3.keccak(text=signature)[:4].hex())
 
 
-@pytest.fixture(params=["embedded"])
+@asynccontextmanager
+async def embedded_chain(directory: Path) -> AsyncIterator[EmbeddedChain]:
+    chain = await EmbeddedChain.start(directory)
+    try:
+        yield chain
+    finally:
+        await chain.close()
+
+
+@pytest.fixture(params=["embedded", "anvil"])
 async def dev(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Development]:
-    chain = await EmbeddedChain.start(tmp_path)
-    owner = ChainKeys.load(tmp_path / "keys").owner
+    async with AsyncExitStack() as stack:
+        if request.param == "anvil":
+            chain: Any = await stack.enter_async_context(anvil_chain(tmp_path))
+            owner = chain.keys.owner
+        else:
+            chain = await stack.enter_async_context(embedded_chain(tmp_path))
+            owner = ChainKeys.load(tmp_path / "keys").owner
+        yield await stack.enter_async_context(developing(chain, owner))
+
+
+@asynccontextmanager
+async def developing(chain: Any, owner: LocalSigner) -> AsyncIterator[Development]:
     ports = RpcChain(
         chain.rpc_url,
         chain.settlement_address,
@@ -135,7 +158,6 @@ async def dev(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[D
     yield Development(chain, w3, ports, account_of(owner), account_of(chain.relayer))
     await w3.provider.disconnect()
     await ports.close()
-    await chain.close()
 
 
 def account_of(signer: LocalSigner) -> LocalAccount:
@@ -243,17 +265,17 @@ async def test_withdrawals_go_on_while_everything_else_is_paused(dev: Developmen
 async def test_a_settlement_pays_operator_and_platform_out_of_the_pool(dev: Development) -> None:
     consumer, operator = await dev.funded(10 * USDC), Account.create().address
     payload = payload_for(consumer.address, operator)
-    assert not await dev.ports.settled(payload.session_id)
-    assert await dev.ports.find_settlement(payload.session_id) is None
+    assert not await dev.relaying.settled(payload.session_id)
+    assert await dev.relaying.find_settlement(payload.session_id, utc_now()) is None
     tx_hash = await dev.pay(payload)
-    receipt = await dev.ports.receipt(tx_hash)
+    receipt = (await dev.relaying.receipts([tx_hash])).get(tx_hash)
     assert receipt and receipt.succeeded and receipt.confirmations == 1
     assert abs(receipt.timestamp.timestamp() - time.time()) < 5
     assert await dev.ports.usdc_balance(operator) == payload.to_amount_uusdc == 510_000
     assert await dev.ports.usdc_balance(dev.chain.platform_wallet) == payload.fee_amount_uusdc == 90_000
     assert (await dev.ports.pool(consumer.address)).amount_uusdc == 10 * USDC - 600_000
-    assert await dev.ports.settled(payload.session_id)
-    assert await dev.ports.find_settlement(payload.session_id) == receipt
+    assert await dev.relaying.settled(payload.session_id)
+    assert await dev.relaying.find_settlement(payload.session_id, utc_now()) == receipt
 
 
 async def test_a_session_is_paid_once(dev: Development) -> None:
@@ -298,7 +320,7 @@ async def test_only_the_relayer_settles(dev: Development) -> None:
         chain.rpc_url, chain.settlement_address, chain.usdc_address, stranger, chain_id=chain.chain_id
     )
     with pytest.raises(NotRelayer):
-        await ports.sign(payload_for(consumer.address, stranger.address), 0)
+        await RpcSettlements(ports).simulate([payload_for(consumer.address, stranger.address)])
     await ports.close()
 
 
@@ -341,36 +363,39 @@ async def test_the_largest_batch_fits_into_what_a_node_estimates(dev: Developmen
 
 async def test_a_transaction_broadcast_twice_is_one(dev: Development) -> None:
     consumer = await dev.funded(10 * USDC)
-    nonce = await dev.ports.account_nonce(dev.ports.signer, pending=False)
-    signed = await dev.ports.sign(payload_for(consumer.address, dev.owner.address), nonce)
-    assert await dev.ports.receipt(signed.tx_hash) is None
-    await dev.ports.broadcast(signed.raw)
+    nonce = await dev.relaying.nonces_used(dev.ports.signer, 1)
+    signed = await signed_for(dev.relaying, payload_for(consumer.address, dev.owner.address), nonce=nonce)
+    assert (await dev.relaying.receipts([signed.tx_hash])).get(signed.tx_hash) is None
+    await dev.relaying.broadcast(signed.raw)
     with pytest.raises(NonceUsed):  # it has been mined
-        await dev.ports.broadcast(signed.raw)
-    receipt = await dev.ports.receipt(signed.tx_hash)
+        await dev.relaying.broadcast(signed.raw)
+    receipt = (await dev.relaying.receipts([signed.tx_hash])).get(signed.tx_hash)
     assert receipt and receipt.succeeded
-    assert await dev.ports.account_nonce(dev.ports.signer, pending=False) == nonce + 1
+    assert await dev.relaying.nonces_used(dev.ports.signer, 1) == nonce + 1
 
 
 async def test_a_transaction_whose_nonce_is_gone_is_told_apart(dev: Development) -> None:
     consumer = await dev.funded(10 * USDC)
-    late = await dev.ports.sign(payload_for(consumer.address, dev.owner.address), 0)
+    late = await signed_for(dev.relaying, payload_for(consumer.address, dev.owner.address), nonce=0)
     await dev.pay(payload_for(consumer.address, dev.owner.address))
     with pytest.raises(NonceUsed):
-        await dev.ports.broadcast(late.raw)
+        await dev.relaying.broadcast(late.raw)
 
 
 async def test_a_transaction_may_arrive_before_its_predecessor(dev: Development) -> None:
     consumer = await dev.funded(10 * USDC)
     first, second = [
-        await dev.ports.sign(payload_for(consumer.address, dev.owner.address), nonce) for nonce in (0, 1)
+        await signed_for(dev.relaying, payload_for(consumer.address, dev.owner.address), nonce=nonce)
+        for nonce in (0, 1)
     ]
-    await dev.ports.broadcast(second.raw)
-    await dev.ports.broadcast(second.raw)  # known already, and no error
-    assert await dev.ports.receipt(second.tx_hash) is None
-    await dev.ports.broadcast(first.raw)
-    receipts = [await dev.ports.receipt(signed.tx_hash) for signed in (first, second)]
-    assert all(receipt and receipt.succeeded for receipt in receipts)
+    await dev.relaying.broadcast(second.raw)
+    await dev.relaying.broadcast(second.raw)  # known already, and no error
+    assert (await dev.relaying.receipts([second.tx_hash])).get(second.tx_hash) is None
+    await dev.relaying.broadcast(first.raw)
+    receipts = [
+        (await dev.relaying.receipts([signed.tx_hash])).get(signed.tx_hash) for signed in (first, second)
+    ]
+    assert [receipt.succeeded for receipt in receipts] == [True, True]
 
 
 async def test_a_chain_that_does_not_answer_keeps_the_url_to_itself(dev: Development) -> None:
@@ -440,29 +465,14 @@ async def test_a_second_server_takes_the_relayers_key_from_the_first_ones_files(
     process = await ChainProcess.start(tmp_path)
     try:
         keys = tmp_path / "keys"
-        relayer = relayer_of(None, keys / "relayer.json", None, keys / "passphrase")
+        source = KeySource("relayer", keystore=keys / "relayer.json", passphrase_file=keys / "passphrase")
+        relayer = await signer_of(source)
         assert relayer is not None
         opened = await open_chain(process.rpc_url, process.settlement_address, signer=relayer)
         assert opened.signer == process.relayer.address
         await opened.close()
     finally:
         await process.close()
-
-
-def test_the_relayers_key_is_read_and_never_told(tmp_path: Path) -> None:
-    key = "0x" + "1f" * 32
-    found = relayer_of(key, None, None, None)
-    assert found is not None and found.address == Account.from_key(key).address
-    assert relayer_of(None, None, None, None) is None
-    for wrong in ("0x" + "00" * 32, "0x1f1f", "five" * 16):
-        with pytest.raises(StartError, match="setting relayer_key") as caught:
-            relayer_of(wrong, None, None, None)
-        assert wrong not in str(caught.value)
-    store = tmp_path / "relayer.json"
-    for passphrase, file in ((None, None), (None, tmp_path / "absent"), ("secret-words", None)):
-        with pytest.raises(StartError) as refused:
-            relayer_of(None, store, passphrase, file)
-        assert "secret-words" not in str(refused.value)
 
 
 async def test_a_pool_is_told_exactly_as_of_its_block(dev: Development) -> None:

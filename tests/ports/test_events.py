@@ -20,7 +20,7 @@ from luxxon_core.adapters.postgres.database import Database, statements
 from luxxon_core.adapters.postgres.telling import TellingBeacons
 from luxxon_core.events.domain import Event, Kind, Reading, Ready, Reset, Video
 from luxxon_core.kernel.clock import utc_now
-from luxxon_core.media.domain import MediaEvent, MediaEventKind
+from luxxon_core.media.domain import Fault, MediaEvent, MediaEventKind, PictureFault
 from luxxon_core.sessions.domain import Session
 from luxxon_core.settlement.domain import SettlementState
 from luxxon_core.telemetry.domain import Beacon, Sample, Window
@@ -143,6 +143,58 @@ async def test_a_session_is_told_from_the_request_to_the_payment(room: Newsroom)
         await heard.leave()
     ended = next(e.facts for e in working.events if isinstance(e.facts, Session) and e.facts.metered)
     assert ended.clean_seconds == 60 - 2 - 2 - 52
+
+
+async def test_faults_of_the_picture_are_told_and_cost_nothing(room: Newsroom) -> None:
+    session_id, consumer, _ = await room.live()
+    market = room.market
+    session = await market.sessions.get(session_id, consumer)
+    assert session.live_input is not None and session.started_at is not None
+    watched = await Heard(room.streams.of_session(session_id, None)).ready()
+
+    async def tell(kind: MediaEventKind, fault: Fault | None, seconds: int) -> None:
+        assert session.live_input is not None and session.started_at is not None
+        then = session.started_at + timedelta(seconds=seconds)
+        await room.media(MediaEvent(kind, session.live_input.uid, then, fault), then)
+
+    await tell(MediaEventKind.FAULT_BEGAN, Fault.BLACK, 10)
+    await tell(MediaEventKind.FAULT_BEGAN, Fault.BLACK, 11)  # said again, as after a lapse
+    latecomer = await Heard(room.streams.of_session(session_id, None)).ready()
+    assert "quality.degraded" in latecomer.kinds[: latecomer.kinds.index("ready")], (
+        "it is told how things stand"
+    )
+    await latecomer.leave()
+    await tell(MediaEventKind.FAULT_ENDED, Fault.BLACK, 20)
+    await tell(MediaEventKind.FAULT_ENDED, Fault.BLACK, 21)
+    await tell(MediaEventKind.FAULT_BEGAN, Fault.FROZEN, 22)
+    await tell(MediaEventKind.DISCONNECTED, None, 30)
+    await tell(MediaEventKind.CONNECTED, None, 33)
+    await tell(MediaEventKind.FAULT_BEGAN, Fault.UNDECODED, 40)
+    ended = await market.sessions.end(session_id, consumer, session.started_at + timedelta(seconds=50))
+    assert ended.clean_seconds == 50 - 3, "only the time without media is not charged"
+
+    await watched.until(lambda heard: "session.state:ENDED" in heard.kinds)
+    await watched.until(lambda heard: heard.kinds.count("quality.restored") == 3)
+    told = [
+        (
+            event.kind.value.removeprefix("quality."),
+            event.facts.fault.value,
+            (event.facts.opened_at - session.started_at).total_seconds(),
+            event.facts.closed_at and (event.facts.closed_at - session.started_at).total_seconds(),
+            (event.at - session.started_at).total_seconds(),
+        )
+        for event in watched.events
+        if isinstance(event.facts, PictureFault)
+    ]
+    assert told == [
+        ("degraded", "BLACK", 10, None, 10),
+        ("restored", "BLACK", 10, 20, 20),
+        ("degraded", "FROZEN", 22, None, 22),
+        ("restored", "FROZEN", 22, 30, 30),
+        ("degraded", "UNDECODED", 40, None, 40),
+        ("restored", "UNDECODED", 40, 50, 50),
+    ]
+    await watched.leave()
 
 
 async def test_what_is_kept_holds_no_url_and_no_raw_transaction(room: Newsroom) -> None:

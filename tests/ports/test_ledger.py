@@ -15,11 +15,13 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode, approval, deposit, settlement, withdrawal
 from marketplace import NOON, Marketplace, at
+from paying import pay
 
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.logs import RpcLogs
 from luxxon_core.adapters.chain.pools import BlockPools
 from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.adapters.chain.settlements import RpcSettlements
 from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.ledger import PgLedger
 from luxxon_core.client.wallet import ChainClient, LocalWallet
@@ -80,8 +82,7 @@ class RealChain:
 
     async def settle(self, session: UUID, consumer: str, operator: str, to: int, fee: int) -> None:
         payload = Payload(session, consumer, operator, to + fee, 1, to, fee)
-        nonce = await self.ports.account_nonce(self.ports.signer, pending=True)
-        await self.ports.broadcast((await self.ports.sign(payload, nonce)).raw)
+        await pay(RpcSettlements(self.ports), payload)
 
     async def _do(self, wallet: str, contract: str, function: str, amount: int) -> None:
         spender = [self._chain.settlement_address] if function.startswith("approve") else []

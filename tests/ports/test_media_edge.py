@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -26,11 +27,13 @@ from aiortc.mediastreams import MediaStreamError
 from PIL import Image
 
 from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
+from luxxon_core.adapters.aiortc_edge.shard_edge import ShardEdge
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import VideoError
 from luxxon_core.media.domain import Frame, LiveInput, MediaEvent, MediaEventKind
 from luxxon_core.media.ports import Edge
 from tests.unit.aiortc_edge.edge_peers import SDP, WAIT, encoded, eventually, serve, until
+from tests.unit.media.outside import watched
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 170, 40), (30, 40, 200)
 
@@ -163,9 +166,28 @@ async def embedded(stack: AsyncExitStack, *, batch: bool | None = None) -> Edge:
     return edge
 
 
+async def sharded(stack: AsyncExitStack) -> Edge:
+    """The embedded edge in a process of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    edge = ShardEdge(name="embedded-ab-1", public_url=url, listener=listener)
+    stack.push_async_callback(edge.close)
+    await edge.start()
+    await edge.open()
+    return edge
+
+
+async def outside(stack: AsyncExitStack) -> Edge:
+    """An edge that gives no pictures, with a viewer of ours."""
+    edge, *_ = await watched(stack)
+    return edge
+
+
 EDGES: dict[str, Callable[[AsyncExitStack], Awaitable[Edge]]] = {
     "embedded": embedded,
     "embedded-sendto": lambda stack: embedded(stack, batch=False),
+    "shard": sharded,
+    "watched": outside,
 }
 
 
@@ -267,6 +289,22 @@ async def test_a_source_that_ignores_keyframe_requests_is_served_all_the_same(
     viewer = client()
     await viewer.view(live_input.whep_url)
     await viewer.sees(BLUE, timeout=2)
+
+
+async def test_the_frame_of_a_still_scene_is_as_fresh_as_any(served: Served, client: MakeClient) -> None:
+    """The same bytes, second after second, and each time they were captured just now."""
+    live_input = await served.edge.create()
+    await client().publish(live_input.whip_url, Pattern(RED, encoded([picture(RED, 0)])), "H264")
+    await served.event(MediaEventKind.FIRST_FRAME, live_input.uid)
+    digests, captured = set(), set()
+    for _ in range(30):
+        await asyncio.sleep(0.1)
+        frame = await served.edge.frame(live_input)
+        assert frame is not None and frame.jpeg
+        assert utc_now() - frame.captured_at < timedelta(seconds=2)
+        digests.add(frame.digest)
+        captured.add(frame.captured_at)
+    assert len(digests) == 1 and len(captured) >= 3
 
 
 async def test_a_new_publisher_takes_over_and_viewers_stay(served: Served, client: MakeClient) -> None:

@@ -120,6 +120,40 @@ class Ledger:
         return self.block
 
 
+async def test_a_payment_that_is_mined_and_not_confirmed_counts_once(marketplace: Marketplace) -> None:
+    consumer, supplier = await marketplace.consumer(), await marketplace.supplier()
+    pools = marketplace.pools
+    pools.balance = RATE * 100
+    session = await marketplace.sessions.create(consumer, GRAND_PLACE, 60, None, NOON)
+    await marketplace.sessions.accept(session.id, supplier, NOON)
+    await marketplace.first_frame(await marketplace.sessions.start(session.id, supplier, NOON), NOON)
+    await marketplace.sessions.end(session.id, consumer, at(500))
+    charged = await marketplace.value("select to_amount_uusdc + fee_amount_uusdc from settlement")
+    assert charged == RATE * 60
+
+    async def submitted(block_number: int | None) -> None:
+        await marketplace.rows(
+            "update settlement set state = 'SUBMITTED', tx_hash = '0x', block_number = $1", block_number
+        )
+
+    async def can_have(seconds: int) -> bool:
+        try:
+            made = await marketplace.sessions.create(consumer, GRAND_PLACE, seconds, None, NOON)
+        except InsufficientCredit:
+            return False
+        await marketplace.sessions.cancel(made.id, consumer, NOON)
+        return True
+
+    await submitted(None)
+    assert (await can_have(40), await can_have(41)) == (True, False)
+    await submitted(2)  # in a block that the pool we read is older than
+    assert (await can_have(40), await can_have(41)) == (True, False)
+    pools.balance, pools.block = RATE * 40, 2
+    assert (await can_have(40), await can_have(41)) == (True, False)
+    await submitted(None)  # its block is gone again
+    assert not await can_have(1)
+
+
 class Remembering(FixedPools):
     """One server's view of the ledger: remembers what it read until something fresh is asked for."""
 

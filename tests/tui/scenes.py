@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from luxxon_core.kernel.geo import Point
+from luxxon_core.kernel.wire import Timestamp
+from luxxon_core.links.schemas import Link
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.context import CameraFacts, ConsoleContext
 from luxxon_tui.feed import SessionFeed
@@ -160,6 +162,13 @@ def picture(width: int = 320, height: int = 180) -> Image.Image:
     return Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8))
 
 
+LINK = Link(
+    "https://api.luxxon.dev/s/AWsC74Bny2a_Q_BDgKO5QtrRDmn7i0ytKJJ6QYeRn-JCd0D4FUF3u99Dhgk593Mi5kOMksM",
+    "consumer",
+    Timestamp.of(NOW + timedelta(minutes=15)),
+)
+
+
 class RecordedFeed(SessionFeed):
     """Views that are handed to it, and what was asked of it."""
 
@@ -175,6 +184,9 @@ class RecordedFeed(SessionFeed):
 
     async def end(self) -> None:
         self.ended += 1
+
+    async def link(self) -> Link:
+        return LINK
 
     def retry(self) -> None:
         self.retried += 1

@@ -38,3 +38,13 @@ def test_half_blocks(snap_compare: Callable[..., bool]) -> None:
         await pilot.pause()
 
     assert snap_compare(console(ALL["live"]), terminal_size=SIZES["80x24"], run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
+def test_a_link_for_a_phone(snap_compare: Callable[..., bool], size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await settle(pilot.app, ALL["live"])  # type: ignore[arg-type]
+        await pilot.press("p")
+        await pilot.pause()
+
+    assert snap_compare(console(ALL["live"]), terminal_size=size, run_before=before)

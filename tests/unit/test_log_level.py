@@ -26,7 +26,7 @@ def test_a_server_tells_more_unless_it_is_told_otherwise(
     def run(work: Coroutine[Any, Any, None]) -> None:
         work.close()
 
-    monkeypatch.setattr(cli, "_logging", logging)
+    monkeypatch.setattr(cli, "log_to_stderr", logging)
     monkeypatch.setattr(cli, "_run", run)
     done = CliRunner().invoke(cli.cli, [*options, "serve"])
     assert done.exit_code == 0, done.output

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from luxxon_core.adapters.aiortc_edge import private, sdp
+from luxxon_core.adapters.aiortc_edge import private, sdp, sdp_answer
 from luxxon_core.adapters.aiortc_edge.decoder import Picture
+from luxxon_core.adapters.aiortc_edge.faults import Change, FaultWatch
 from luxxon_core.adapters.aiortc_edge.inbound import Inbound
 from luxxon_core.adapters.aiortc_edge.mux import Mux
 from luxxon_core.adapters.aiortc_edge.peer import Peer
@@ -19,17 +23,26 @@ from luxxon_core.adapters.aiortc_edge.snapshot import Snapshot
 from luxxon_core.adapters.aiortc_edge.stream import Stream
 from luxxon_core.adapters.aiortc_edge.viewer import Viewer
 from luxxon_core.kernel.clock import MILLISECOND, Clock
-from luxxon_core.media.domain import Frame, MediaEvent, MediaEventKind
+from luxxon_core.media.domain import Fault, Frame, MediaEvent, MediaEventKind
 
 MEDIA_TIMEOUT = 2.0
-"""Seconds without media in RTP after which a live input counts as disconnected."""
+"""Seconds without video in RTP after which a live input counts as disconnected, whatever sound there is."""
 FRAME_LIFETIME = 5.0
-BLIND_START = 5.0
-"""Seconds of media in a codec that is never decoded, after which its first frame is taken for granted."""
+MAX_REPLACED = 16
+"""Remembered sessions of publishers who had to give way."""
 
 
 class NoPublisher(Exception):
     """There is nothing to watch yet."""
+
+
+class Source(Protocol):
+    """Where media come from: a publisher, or another edge that is watched."""
+
+    session: str
+    inbounds: dict[str, Inbound]
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +61,19 @@ class Context:
 class Channel:
     def __init__(self, uid: str, context: Context) -> None:
         self.uid = uid
-        self.publisher: Publisher | None = None
+        self.publisher: Source | None = None
         self.sessions: dict[str, Peer] = {}
         """Every peer that is not closed, by the last part of its session URL."""
+        self.replaced: deque[str] = deque(maxlen=MAX_REPLACED)
+        """Sessions of publishers that another one has taken over from."""
         self._context = context
         self._streams: dict[str, Stream] = {}
+        self._cname = secrets.token_hex(8)
+        """One for sound and picture, by which receivers synchronise them (RFC 3550 §6.5.1)."""
         self._snapshot: Snapshot | None = None
-        self._picture: Picture | None = None
+        self._picture: tuple[Frame, float] | None = None
+        """With its monotonic arrival."""
+        self._faults = FaultWatch()
         self._first_frame_sent = False
         self._media_at = 0.0
         self.opened_at = context.clock()
@@ -112,35 +131,43 @@ class Channel:
     def _viewer_gone(self, viewer: Viewer) -> None:
         self.sessions.pop(viewer.session, None)
 
-    def _publisher_gone(self, publisher: Publisher) -> None:
+    def _publisher_gone(self, publisher: Source) -> None:
         self.sessions.pop(publisher.session, None)
         if self.publisher is publisher:
             self.publisher = None
-            for stream in self._streams.values():
-                stream.discontinued()
-                stream.request_keyframe = _nobody
+            self._interrupt()
 
     # Takeover.
 
-    def _adopt(self, publisher: Publisher) -> None:
+    def _adopt(self, publisher: Source) -> None:
         """Make ``publisher`` the one whose media goes out."""
         before = self.publisher
         if before is publisher or self._closed:
             return
         self.publisher = publisher
         if before is not None:
+            if isinstance(before, Publisher):
+                self.replaced.append(before.session)
             before.close()
+            self._interrupt()
         for kind, inbound in publisher.inbounds.items():
             stream = self._streams.get(kind)
-            if stream is None or stream.codec.kind != inbound.codec.kind:
+            if stream is None or not sdp_answer.interchangeable(stream.codec, inbound.codec):
                 stream = self._open_stream(kind, inbound, stream)
-            stream.discontinued()
+            stream.codec = inbound.codec  # by its profile who comes now is answered
             stream.request_keyframe = _request(inbound)
             inbound.sink = stream
+
+    def _interrupt(self) -> None:
+        """Let go of the source, also in streams of which the next one has none."""
+        for stream in self._streams.values():
+            stream.discontinued()
+            stream.request_keyframe = _nobody
 
     def _open_stream(self, kind: str, inbound: Inbound, former: Stream | None) -> Stream:
         """A stream in a new codec. Viewers of the former one could not decode it: they must ask again."""
         stream = self._streams[kind] = Stream(kind, inbound.codec, self._context.mux)
+        stream.cname = self._cname
         if former is not None:
             former.close()
             for peer in list(self.sessions.values()):
@@ -149,15 +176,13 @@ class Channel:
         if kind == "video":
             if self._snapshot is not None:
                 self._snapshot.close()
-            self._snapshot = None
-            if Snapshot.possible(inbound.codec.kind):
-                self._snapshot = Snapshot(inbound.codec.kind, self._context.executor, self._pictured)
-                stream.tap = self._snapshot.take
+            self._snapshot = Snapshot(inbound.codec.kind, self._context.executor, self._pictured)
+            stream.tap = self._snapshot.take
         return stream
 
     # Media.
 
-    def _media(self, publisher: Publisher, now: float) -> None:
+    def _media(self, publisher: Source, now: float) -> None:
         if publisher is not self.publisher:
             return
         self._media_at = now
@@ -166,10 +191,16 @@ class Channel:
             self._emit(MediaEventKind.CONNECTED, now)
             self._flow_timer = self._loop.call_later(MEDIA_TIMEOUT, self._check_flow)
 
+    @property
+    def media_at(self) -> datetime | None:
+        """When the last media came; None while none flows."""
+        return None if self._flowing_since is None else self._moment(self._media_at)
+
     def announce(self) -> None:
-        """Say again that media flows, if it does."""
+        """Say again that media flows, if it does, and what is wrong with the picture."""
         if self._flowing_since is not None:
             self._emit(MediaEventKind.CONNECTED, self._media_at)
+            self._tell([Change(fault, True, since) for fault, since in self._faults.open.items()])
 
     def _check_flow(self) -> None:
         silent = time.monotonic() - self._media_at
@@ -177,35 +208,42 @@ class Channel:
             self._flow_timer = self._loop.call_later(MEDIA_TIMEOUT - silent, self._check_flow)
         else:
             self._flowing_since = self._flow_timer = None
+            self._faults.reset()
             self._emit(MediaEventKind.DISCONNECTED, self._media_at)
 
-    def _tick(self, publisher: Publisher, now: float) -> None:
+    def _tick(self, publisher: Source, now: float) -> None:
         if publisher is not self.publisher:
             return
-        if self._snapshot is not None:
-            if self._snapshot.tick(now):
-                publisher.inbounds["video"].request_keyframe(now)
-        elif self._flowing_since is not None and now - self._flowing_since >= BLIND_START:
-            self._first_frame(now)
+        if self._snapshot is not None and self._snapshot.tick(now):
+            publisher.inbounds["video"].request_keyframe(now)
+        if self._flowing_since is not None:
+            self._tell(self._faults.passed(self._flowing_since, now))
 
     def _pictured(self, picture: Picture) -> None:
-        if not self._closed:
-            self._picture = picture
-            self._first_frame(time.monotonic())
-
-    def _first_frame(self, now: float) -> None:
+        if self._closed:
+            return
+        captured_at = self._moment(picture.at)
+        frame = Frame(picture.jpeg, picture.width, picture.height, captured_at, picture.digest)
+        self._picture = frame, picture.at
+        if self._flowing_since is None:
+            return  # decoded late: what is over must not make a session LIVE, nobody would be told again
         if not self._first_frame_sent:
             self._first_frame_sent = True
-            self._emit(MediaEventKind.FIRST_FRAME, now)
+            self._emit(MediaEventKind.FIRST_FRAME, time.monotonic())
+        self._tell(self._faults.saw(picture.light, picture.at))
 
     def frame(self) -> Frame | None:
-        picture = self._picture
-        if picture is None or time.monotonic() - picture.at > FRAME_LIFETIME:
+        if self._picture is None or time.monotonic() - self._picture[1] > FRAME_LIFETIME:
             return None
-        return Frame(picture.jpeg, picture.width, picture.height, self._moment(picture.at))
+        return self._picture[0]
 
-    def _emit(self, kind: MediaEventKind, monotonic: float) -> None:
-        self._context.emit(MediaEvent(kind, self.uid, self._moment(monotonic)))
+    def _tell(self, changes: list[Change]) -> None:
+        for fault, began, at in changes:
+            kind = MediaEventKind.FAULT_BEGAN if began else MediaEventKind.FAULT_ENDED
+            self._emit(kind, at, fault)
+
+    def _emit(self, kind: MediaEventKind, monotonic: float, fault: Fault | None = None) -> None:
+        self._context.emit(MediaEvent(kind, self.uid, self._moment(monotonic), fault))
 
     def _moment(self, monotonic: float) -> datetime:
         """A point of the monotonic clock as the injected clock would have shown it, to the millisecond."""
@@ -224,9 +262,10 @@ class Channel:
             peer.close()
         for stream in self._streams.values():
             stream.close()
+        self._streams.clear()
         if self._snapshot is not None:
             self._snapshot.close()
-        self._picture = None
+        self._snapshot = self._picture = None
         return peers
 
 

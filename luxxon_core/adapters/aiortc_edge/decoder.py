@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import av
+import numpy as np
+from av.codec.codec import UnknownCodecError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 from PIL import Image
 
 from luxxon_core.adapters.aiortc_edge import payload
+from luxxon_core.kernel.errors import StartError
+from luxxon_core.media.domain import digest_of
 
+DECODERS = {"h264": "h264", "vp8": "vp8", "vp9": "vp9", "av1": "libdav1d"}
+"""FFmpeg's decoder for each SDP encoding name."""
+THUMBNAIL = 64, 36
 JPEG_QUALITY = 80
 MAX_PIXELS = 4096 * 2304
 """A larger picture is refused: a crafted header must not cost a gigabyte."""
@@ -40,6 +48,9 @@ class Picture:
     height: int
     at: float
     """Monotonic arrival of the frame."""
+    digest: str
+    light: NDArray[np.uint8] = field(repr=False)
+    """Luma from 0, black, to 255, averaged over 36 rows of 64 parts of the picture each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class Decoder:
         self._context: VideoCodecContext | None = None
         self._alone = True
         """What ``_context`` was opened for."""
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._shrinker = VideoReformatter(), VideoReformatter()
 
     def decode(self, units: Sequence[Unit], every_frame: bool, due: float) -> Decoded:
         """Decode ``units`` in order; the last frame that arrived at ``due`` or later becomes the picture.
@@ -88,21 +99,44 @@ class Decoder:
         return [frame for frame in frames if not frame.is_corrupt]
 
     def _open(self, max_pixels: int) -> VideoCodecContext:
-        context = av.CodecContext.create(self._codec, "r")
+        context = av.CodecContext.create(DECODERS[self._codec], "r")
         assert isinstance(context, VideoCodecContext)
         context.thread_count = 1
         context.options = {"flags": "low_delay", "max_pixels": str(max_pixels)}
         return context
 
     def _picture(self, frame: VideoFrame, at: float) -> Picture:
-        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        jpeg = self._jpeg(self._rgb(frame))
+        return Picture(jpeg, frame.width, frame.height, at, digest_of(jpeg), self._light(frame))
+
+    def _rgb(self, frame: VideoFrame) -> VideoFrame:
+        return self._reformatter.reformat(frame, format="rgb24", threads=1)
+
+    def _jpeg(self, rgb: VideoFrame) -> bytes:
         plane: Any = rgb.planes[0]  # a buffer, which Pillow's types do not admit
         image = Image.frombuffer("RGB", (rgb.width, rgb.height), plane, "raw", "RGB", plane.line_size, 1)
         out = io.BytesIO()
         image.save(out, "JPEG", quality=JPEG_QUALITY)
-        return Picture(out.getvalue(), rgb.width, rgb.height, at)
+        return out.getvalue()
+
+    def _light(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        width, height = THUMBNAIL
+        small = self._shrinker.reformat(
+            frame, width=width, height=height, format="gray", interpolation="AREA", threads=1
+        )
+        plane: Any = small.planes[0]
+        return np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, :width].copy()
 
 
 def warm_up() -> None:
-    """Load Pillow's JPEG plugin, so that the first picture does not wait for it."""
+    """Load Pillow's JPEG plugin, so that the first picture does not wait for it.
+
+    Raises:
+        StartError: the FFmpeg libraries lack a decoder; what cannot be decoded can never go LIVE.
+    """
+    for codec, name in DECODERS.items():
+        try:
+            av.codec.Codec(name, "r")
+        except UnknownCodecError as error:
+            raise StartError("media:decoder", f"FFmpeg has no decoder {name} for {codec}") from error
     Image.new("RGB", (16, 16)).save(io.BytesIO(), "JPEG")

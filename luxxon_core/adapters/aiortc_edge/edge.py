@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from types import TracebackType
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Self
 from uuid import uuid4
 
 import structlog
@@ -20,10 +17,13 @@ from aiohttp import web
 
 from luxxon_core.adapters.aiortc_edge import decoder, private, sdp
 from luxxon_core.adapters.aiortc_edge.channel import Channel, Context
+from luxxon_core.adapters.aiortc_edge.doors import Door, Side, digest, doors
 from luxxon_core.adapters.aiortc_edge.elsewhere import ElsewhereFrames
+from luxxon_core.adapters.aiortc_edge.ice_servers import IceServer
 from luxxon_core.adapters.aiortc_edge.mux import Mux, advertised_addresses
 from luxxon_core.adapters.aiortc_edge.peer import Peer
 from luxxon_core.adapters.aiortc_edge.publisher import Publisher
+from luxxon_core.adapters.aiortc_edge.quotas import Limits
 from luxxon_core.adapters.aiortc_edge.routes import TooManyPeers, edge_routes
 from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.errors import StartError, VideoError
@@ -33,15 +33,10 @@ KIND = "embedded"
 SECRET_BYTES = 24
 DECODER_THREADS = 2
 MAX_PUBLISHERS = 4
-"""Per live input: the present one, and successors on their way."""
-MAX_PENDING_VIEWERS = 16
+"""Per live input: the present one, and successors on their way, the first of which goes for one more."""
+MAX_PENDING_VIEWERS = 256
 """Per live input: viewers who have an answer but no connection yet. Counted apart from publishers, so that
 a URL for watching keeps nobody from publishing."""
-
-Side = Literal["whip", "whep"]
-
-_SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")
-_UID = re.compile(r"[0-9a-f]{32}")
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +54,10 @@ class EdgeStats:
     """Not sent, because the kernel's buffer stayed full."""
     errors: int
 
+    def __add__(self, other: EdgeStats) -> EdgeStats:
+        """Figures of two edges together."""
+        return EdgeStats(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
 
 class AiortcEdge:
     """WHIP in, WHEP out, on one UDP socket. Serves between ``start`` and ``close``, on one event loop."""
@@ -75,17 +74,27 @@ class AiortcEdge:
         max_peers: int = 4000,
         max_bitrate: int = 4_000_000,
         batch: bool | None = None,
+        ice_servers: Sequence[IceServer | Mapping[str, str | None]] = (),
+        address_quota: int = 6_000,
+        live_input_quota: int = 6_000,
+        trusted_proxies: Sequence[str] = (),
+        forwarded_header: str = "X-Forwarded-For",
     ) -> None:
         """Args:
         public_url: base of the URLs minted, without a trailing slash; a callable where it is known only
             when the HTTP server is bound.
         name: which edge this is among those of a deployment; the same after a restart.
-        udp_host: address to bind: loopback, one of the host's, or 0.0.0.0 for all of them.
+        udp_host: address to bind: loopback, one of the host's, 0.0.0.0 for all of IPv4, ``::`` for all.
         udp_port: 0 takes a free one.
-        public_addresses: further addresses to advertise, as behind 1:1 NAT.
-        max_peers: publishers and viewers together; more are answered 503.
+        public_addresses: further addresses to advertise, of both families, as behind 1:1 NAT.
+        max_peers: with so many publishers and viewers together further viewers are answered 503, with so
+            many live inputs' publishers alone those of others are.
         max_bitrate: bit/s that publishers are asked to stay below.
         batch: force or forbid ``sendmmsg``; None takes it where it works.
+        ice_servers: STUN and TURN servers that clients are told of; as mappings where they come over a wire.
+        address_quota: offers, trickles and deletions a minute of one address, 0 for as many as one likes.
+        live_input_quota: the same of one side of a live input.
+        trusted_proxies: networks (CIDR) whose ``forwarded_header`` tells the client's address.
         """
         self._public_url = public_url
         self._name = name
@@ -94,16 +103,24 @@ class AiortcEdge:
         self._udp = udp_host, udp_port
         self._public_addresses = tuple(public_addresses)
         self._max_peers, self._max_bitrate, self._batch = max_peers, max_bitrate, batch
+        self.ice_servers = tuple(
+            one if isinstance(one, IceServer) else IceServer(**one)  # type: ignore[arg-type]
+            for one in ice_servers
+        )
+        self.limits = Limits(address_quota, live_input_quota, trusted_proxies, forwarded_header)
         self._context: Context | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._channels: dict[str, Channel] = {}
-        self._doors: dict[tuple[Side, bytes], Channel] = {}
-        """By digest: no secret is kept in memory."""
+        self._doors: dict[Door, Channel] = {}
         self._events: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self._name})
 
     @property
     def running(self) -> bool:
@@ -123,13 +140,24 @@ class AiortcEdge:
         except OSError as error:
             reason = f"Cannot bind UDP {host}:{port}: {error.strerror or error}"
             raise StartError("media:udp", reason) from error
-        self._executor = ThreadPoolExecutor(DECODER_THREADS, "edge-decoder")
-        await asyncio.get_running_loop().run_in_executor(self._executor, decoder.warm_up)
+        try:
+            addresses = advertised_addresses(mux.socket.address[0], self._public_addresses)
+        except ValueError as error:
+            mux.close()
+            raise StartError("media:udp", f"Public addresses: {error}") from error
+        executor = ThreadPoolExecutor(DECODER_THREADS, "edge-decoder")
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, decoder.warm_up)
+        except BaseException:
+            mux.close()
+            executor.shutdown(wait=False)
+            raise
+        self._executor = executor
         self._context = Context(
             mux=mux,
             certificate=private.Certificate(),
-            addresses=advertised_addresses(mux.socket.address[0], self._public_addresses),
-            executor=self._executor,
+            addresses=addresses,
+            executor=executor,
             clock=self._clock,
             emit=self._events.put_nowait,
             max_bitrate=self._max_bitrate,
@@ -172,14 +200,15 @@ class AiortcEdge:
 
     async def restore(self, live_input: LiveInput) -> None:
         """Raises VideoError when the live input is not one of this edge's, or the edge is not running."""
+        self.reopen(live_input.uid, doors(live_input, self._name))
+
+    def reopen(self, uid: str, behind: Iterable[Door]) -> None:
+        """``restore`` for one who knows no secrets. Raises VideoError when the edge is not running."""
         if self._context is None:
             raise VideoError("video:edge:stopped", "The media edge is not running")
-        if live_input.edge != self._name or not _UID.fullmatch(live_input.uid):
-            raise VideoError("video:live_input:foreign", "The live input belongs to another edge")
-        doors = [_door("whip", live_input.whip_url), _door("whep", live_input.whep_url)]
-        if live_input.uid not in self._channels:
-            channel = self._channels[live_input.uid] = Channel(live_input.uid, self._context)
-            self._doors.update(dict.fromkeys(doors, channel))
+        if uid not in self._channels:
+            channel = self._channels[uid] = Channel(uid, self._context)
+            self._doors.update(dict.fromkeys(behind, channel))
 
     async def delete(self, live_input: LiveInput) -> None:
         channel = self._channels.pop(live_input.uid, None)
@@ -193,8 +222,13 @@ class AiortcEdge:
         channel = self._channels.get(live_input.uid)
         return channel.frame() if channel is not None else None
 
-    def serving(self, before: datetime) -> frozenset[str]:
-        return frozenset(uid for uid, channel in self._channels.items() if channel.opened_at < before)
+    def serving(self, before: datetime) -> Mapping[str, str]:
+        return {uid: self._name for uid, channel in self._channels.items() if channel.opened_at < before}
+
+    def media(self) -> dict[str, datetime]:
+        """When the last media of each live input came that has media now, by uid."""
+        found = ((uid, channel.media_at) for uid, channel in self._channels.items())
+        return {uid: at for uid, at in found if at is not None}
 
     def announce(self) -> None:
         for channel in self._channels.values():
@@ -212,22 +246,34 @@ class AiortcEdge:
         return edge_routes(self)
 
     def channel(self, side: Side, secret: str) -> Channel | None:
-        return self._doors.get((side, _digest(secret)))
+        """Found by digest: what a wrong secret has in common with a right one cannot be measured."""
+        return self._doors.get((side, digest(secret)))
 
     def admit(self, side: Side, channel: Channel, offer: sdp.Offer) -> Peer:
         """Raises TooManyPeers, channel.NoPublisher or sdp.UnusableSdp."""
-        if sum(len(c.sessions) for c in self._channels.values()) >= self._max_peers:
+        if self._taken(side, channel) >= self._max_peers:
             raise TooManyPeers("The edge is full")
-        peers = channel.sessions.values()
-        if side == "whip" and sum(isinstance(peer, Publisher) for peer in peers) >= MAX_PUBLISHERS:
-            raise TooManyPeers("Too many publish to this live input")
-        pending = sum(peer.pending for peer in peers if not isinstance(peer, Publisher))
-        if side == "whep" and pending >= MAX_PENDING_VIEWERS:
+        peers = list(channel.sessions.values())
+        if side == "whip":
+            publisher = channel.publish(offer)
+            publishers = [peer for peer in peers if isinstance(peer, Publisher)]
+            if len(publishers) >= MAX_PUBLISHERS:  # a client that crashes and comes again is not kept waiting
+                next(peer for peer in publishers if peer is not channel.publisher).close()
+            return publisher
+        if sum(peer.pending for peer in peers if not isinstance(peer, Publisher)) >= MAX_PENDING_VIEWERS:
             raise TooManyPeers("Too many are about to watch this live input")
-        return channel.publish(offer) if side == "whip" else channel.view(offer)
+        return channel.view(offer)
 
-    def session_url(self, side: Side, secret: str, session: str) -> str:
-        return f"{self._base()}/{side}/{secret}/{session}"
+    def _taken(self, side: Side, channel: Channel) -> int:
+        """Viewers count for viewers alone, and a publisher who comes again takes nobody's place: who may
+        watch keeps no camera out."""
+        if side == "whep":
+            return sum(len(each.sessions) for each in self._channels.values())
+        others = (each for each in self._channels.values() if each is not channel)
+        return sum(isinstance(peer, Publisher) for each in others for peer in each.sessions.values())
+
+    def session_url(self, side: Side, endpoint: str, session: str) -> str:
+        return f"{self._base()}/{side}/{endpoint}/{session}"
 
     def stats(self) -> EdgeStats:
         peers = [peer for channel in self._channels.values() for peer in channel.sessions.values()]
@@ -252,19 +298,3 @@ async def _end(channels: Sequence[Channel]) -> None:
     peers = [peer for channel in channels for peer in channel.close()]
     for peer in peers:
         await peer.wait_closed()
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def _door(side: Side, url: str) -> tuple[Side, bytes]:
-    """Side and digest of the secret in a URL that ``create`` minted, whatever its base.
-
-    Raises:
-        VideoError: not such a URL; it is not repeated in the error, being a secret.
-    """
-    *_, kind, secret = ["", *urlsplit(url).path.split("/")]
-    if kind != side or not _SECRET.fullmatch(secret):
-        raise VideoError("video:live_input:url", "The live input's URL is not one of this edge's")
-    return side, _digest(secret)

@@ -69,6 +69,11 @@ class Inbound:
         self._keyframe_wanted = False
         self._keyframe_asked = 0.0
 
+    @property
+    def parties(self) -> tuple[int, int]:
+        """SSRC of our reports, and of the media they are about."""
+        return self._reporter, self._ssrc or 0
+
     def receive(self, packet: rtp.RtpPacket, *, rtx: bool, now: float) -> bool:
         """Take one packet of the stream, or of its retransmissions. Whether it brought media to the sink."""
         if rtx:
@@ -109,11 +114,12 @@ class Inbound:
         return self._missing.pop(sequence, None) is not None and self._deliver(sequence, packet, now)
 
     def _deliver(self, sequence: int, packet: rtp.RtpPacket, now: float) -> bool:
-        """Headers alone are no media: who sends nothing else is not taken for live."""
-        if self.sink is None or not 0 < len(packet.payload) <= rtp.MAX_PAYLOAD:
+        """Headers alone are no media: who sends nothing else is not taken for live. They go on all the same,
+        or their numbers would look like loss to viewers."""
+        if self.sink is None or len(packet.payload) > rtp.MAX_PAYLOAD:
             return False
         self.keyframe_seen |= self.sink.write(sequence, packet, now)
-        return True
+        return bool(packet.payload)
 
     def _gap(self, sequence: int, now: float) -> None:
         gap = range(self._top + 1, sequence)
@@ -165,7 +171,7 @@ class Inbound:
         if now - self._reported_at >= REPORT_INTERVAL:
             self._reported_at = now
             self._send(rtp.receiver_report(self._reporter, self._reception(now)))
-            if self._video:
+            if "goog-remb" in self.codec.feedback:
                 self._send(rtp.remb(self._reporter, self._max_bitrate, self._ssrc))
 
     def _ask_again(self, now: float) -> None:

@@ -152,9 +152,11 @@ class Mux:
 
 
 def _open_socket(host: str, port: int, receiver: udp.Receiver, batch: bool | None) -> udp.UdpSocket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        if sock.family == socket.AF_INET6:  # one port for both families, whatever the system's default
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not ip_address(host).is_unspecified))
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         sock.bind((host, port))
@@ -168,15 +170,35 @@ def _open_socket(host: str, port: int, receiver: udp.Receiver, batch: bool | Non
 def advertised_addresses(bound: str, public: Sequence[str] = ()) -> tuple[str, ...]:
     """Addresses for our candidates, best first: ``public`` ones (1:1 NAT), then where the socket listens.
 
-    A wildcard stands for every IPv4 address of the host, loopback only if there is nothing else.
+    A wildcard stands for every address of the host, ``::`` for those of both families; loopback only where
+    there is nothing else. Of each list IPv4 comes first: the first of all is what an answer names outside its
+    candidates.
+
+    Raises:
+        ValueError: a public address of a family that the socket does not serve.
     """
+    versions = (4, 6) if bound == "::" else (ip_address(bound).version,)
+    for address in public:
+        if ip_address(address).version not in versions:
+            raise ValueError(f"{address} cannot be reached through a socket on {bound}")
     if not ip_address(bound).is_unspecified:
-        return tuple(dict.fromkeys((*public, bound)))
+        return tuple(dict.fromkeys((*_ordered(public), bound)))
+    families = (socket.AF_INET, socket.AF_INET6)
     found = [
-        entry.address
+        entry.address.partition("%")[0]
         for entries in psutil.net_if_addrs().values()
         for entry in entries
-        if entry.family == socket.AF_INET and not ip_address(entry.address).is_link_local
+        if entry.family in families
     ]
-    outward = [address for address in found if not ip_address(address).is_loopback]
-    return tuple(dict.fromkeys((*public, *(outward or ["127.0.0.1"]))))
+    here = _ordered(address for address in found if ip_address(address).version in versions)
+    outward = [address for address in here if not _local(address)]
+    loopback = [address for address in here if ip_address(address).is_loopback]
+    return tuple(dict.fromkeys((*_ordered(public), *(outward or loopback or ["127.0.0.1"]))))
+
+
+def _ordered(addresses: Iterable[str]) -> list[str]:
+    return sorted(addresses, key=lambda address: ip_address(address).version)
+
+
+def _local(address: str) -> bool:
+    return ip_address(address).is_loopback or ip_address(address).is_link_local

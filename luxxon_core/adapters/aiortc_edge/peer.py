@@ -7,10 +7,11 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
-from luxxon_core.adapters.aiortc_edge import private, sdp, udp
+from luxxon_core.adapters.aiortc_edge import private, sdp, sdp_answer, sdp_fragment, udp
 from luxxon_core.adapters.aiortc_edge.mux import Mux
 
 CONNECT_TIMEOUT = 10.0
@@ -46,16 +47,19 @@ class Peer(ABC):
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(INBOX)
         self._early: list[bytes] = []
         self._loop = asyncio.get_running_loop()
-        self._agreed: dict[int, sdp.Accepted] = dict(self.accept(offer))
+        self._agreed: dict[int, sdp_answer.Accepted] = dict(self.accept(offer))
         if not self._agreed:
             raise sdp.UnusableSdp("no media in common")
         first = offer.media[min(self._agreed)]
         self._fingerprints = [f for f in first.fingerprints if f[0] in sdp.FINGERPRINTS]
         if not self._fingerprints:
             raise sdp.UnusableSdp("no certificate fingerprint by SHA-2")
-        setup = sdp.setup_for(first.setup)
+        if first.ice is None:
+            raise sdp.UnusableSdp("no ICE credentials")
+        self._remote_ice = first.ice
+        setup = sdp_answer.setup_for(first.setup)
         self._dtls = private.DtlsConnection(self, certificate, "client" if setup == "active" else "server")
-        self._local = sdp.Local(
+        self._local = sdp_answer.Local(
             ice=_credentials(),
             addresses=addresses,
             port=mux.socket.address[1],
@@ -64,7 +68,7 @@ class Peer(ABC):
             session_id=secrets.randbits(62),
         )
         self._ufrags = [self._local.ice.ufrag]
-        self.answer = sdp.build_answer(offer, self._agreed, self._local)
+        self.answer = sdp_answer.build_answer(offer, self._agreed, self._local)
         mux.register(self._local.ice.ufrag, self._local.ice.password, self)
         self._task: asyncio.Task[None] | None = None
         self._connect_by = self._loop.time() + CONNECT_TIMEOUT
@@ -78,7 +82,7 @@ class Peer(ABC):
     # What a subclass provides.
 
     @abstractmethod
-    def accept(self, offer: sdp.Offer) -> Mapping[int, sdp.Accepted]:
+    def accept(self, offer: sdp.Offer) -> Mapping[int, sdp_answer.Accepted]:
         """Choose media and codecs; raise sdp.UnusableSdp to refuse."""
 
     @abstractmethod
@@ -117,21 +121,26 @@ class Peer(ABC):
         if self._task is None:
             self._deadline.cancel()
             self._task = self._loop.create_task(self._run(), name=f"edge-{self.role}")
-            self._task.add_done_callback(_report)
+            self._task.add_done_callback(self._finished)
 
-    def restart_ice(self) -> str:
+    def restarts(self, ice: sdp.IceCredentials | None) -> bool:
+        """Whether a fragment with these credentials of the peer starts ICE anew (RFC 9725 §4.3.3)."""
+        return ice is not None and ice != self._remote_ice
+
+    def restart_ice(self, remote: sdp.IceCredentials) -> str:
         """New credentials (RFC 8445 §9), valid beside the old ones until the peer uses them.
 
-        Returns the SDP fragment that tells them.
+        ``remote`` are the peer's new ones. Returns the SDP fragment that tells ours.
         """
-        self._local = sdp.replace_ice(self._local, _credentials())
+        self._remote_ice = remote
+        self._local = replace(self._local, ice=_credentials())
         self._ufrags.append(self._local.ice.ufrag)
         for old in self._ufrags[1:-1]:  # of restarts never taken up
             self._mux.forget_ufrag(old)
             self._ufrags.remove(old)
         self._mux.register(self._local.ice.ufrag, self._local.ice.password, self)
         self.etag = f'"{secrets.token_hex(8)}"'
-        return sdp.restart_fragment(self._offer, self._agreed, self._local)
+        return sdp_fragment.restart_fragment(self._offer, self._agreed, self._local)
 
     # DTLS: the pipe of private.DtlsConnection.
 
@@ -185,7 +194,7 @@ class Peer(ABC):
 
     def _never_came(self) -> None:
         log.info("edge.peer_failed", role=self.role, reason="no connectivity check arrived")
-        self._end()
+        self.close()
 
     def _end(self) -> None:
         if not self.closed:
@@ -199,17 +208,19 @@ class Peer(ABC):
         self._end()
         if self._task is not None:
             self._task.cancel()
+        else:
+            self._dtls.release()
 
     async def wait_closed(self) -> None:
         """Return when nothing of a closed peer runs any more."""
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait((self._task,))
 
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._task = None  # a task and its frames would keep each other, and us
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("edge.peer_crashed", exc_info=error)
+
 
 def _credentials() -> sdp.IceCredentials:
     return sdp.IceCredentials(secrets.token_hex(4), secrets.token_hex(16))
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("edge.peer_crashed", exc_info=error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal, Protocol
@@ -51,6 +50,9 @@ unprotect: Callable[[Any, Any, Any], int] = _binding.lib.srtp_unprotect
 protect_rtcp: Callable[[Any, Any, Any], int] = _binding.lib.srtp_protect_rtcp
 unprotect_rtcp: Callable[[Any, Any, Any], int] = _binding.lib.srtp_unprotect_rtcp
 
+MAX_TRAILER = 64
+"""Room behind a packet for what libsrtp adds to it: index, tag, key identifier."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -84,6 +86,14 @@ def unprotect_copy(keys: SrtpKeys, data: bytes, *, rtcp: bool) -> bytes | None:
     return bytes(srtp_ffi.buffer(cell, length[0]))
 
 
+def protect_rtcp_copy(keys: SrtpKeys, packet: bytes) -> bytes:
+    """Encrypt a copy of one RTCP packet."""
+    cell, length = srtp_ffi.new("char[]", packet + bytes(MAX_TRAILER)), srtp_ffi.new("int *", len(packet))
+    if protect_rtcp(keys.send, cell, length):
+        raise ConnectionError("SRTCP refuses to protect a packet")
+    return bytes(srtp_ffi.buffer(cell, length[0]))
+
+
 class Certificate:
     """Our DTLS identity: one self-signed certificate for all peers."""
 
@@ -102,7 +112,8 @@ class DtlsConnection:
     def __init__(
         self, pipe: DatagramPipe, certificate: Certificate, role: Literal["client", "server"]
     ) -> None:
-        self._transport = RTCDtlsTransport(_Ice(pipe), [certificate._certificate])  # type: ignore[arg-type]
+        self._ice = _Ice(pipe)
+        self._transport = RTCDtlsTransport(self._ice, [certificate._certificate])  # type: ignore[arg-type]
         self._transport._srtp_profiles = PROFILES
         self._transport._set_role(role)
         self._closed = asyncio.Event()
@@ -138,8 +149,15 @@ class DtlsConnection:
         reader = self._transport._task
         await self._transport.stop()
         if reader is not None:
-            with suppress(asyncio.CancelledError, ConnectionError):
-                await reader
+            await asyncio.wait((reader,))
+            if not reader.cancelled() and (error := reader.exception()) is not None:
+                log.debug("edge.dtls_ended", reason=str(error) or type(error).__name__)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the pipe and of ourselves: OpenSSL's memory then goes at once, not with garbage."""
+        self._ice.pipe = _NoPipe()
+        self._transport.remove_all_listeners()
 
 
 class _Ice:
@@ -148,13 +166,13 @@ class _Ice:
     role = "controlled"
 
     def __init__(self, pipe: DatagramPipe) -> None:
-        self._pipe = pipe
+        self.pipe = pipe
 
     async def _recv(self) -> bytes:
-        return await self._pipe.receive()
+        return await self.pipe.receive()
 
     async def _send(self, data: bytes) -> None:
-        self._pipe.send(data)
+        self.pipe.send(data)
 
 
 class _Certificate(RTCCertificate):

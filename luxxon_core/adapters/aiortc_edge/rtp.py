@@ -1,4 +1,4 @@
-"""RTP and RTCP on the wire (RFC 3550, RFC 4585, RFC 4588, draft-alvestrand-rmcat-remb). Pure.
+"""RTP and RTCP on the wire (RFC 3550, RFC 4585, RFC 4588, RFC 8285, draft-alvestrand-rmcat-remb). Pure.
 
 Parsers raise RtpError and nothing else, whatever bytes arrive.
 """
@@ -24,7 +24,7 @@ FULL_INTRA = 4
 APPLICATION_LAYER = 15
 
 MAX_PAYLOAD = 1440
-"""Largest payload forwarded: with header, RTX sequence number and tag it still fits an Ethernet frame."""
+"""Largest payload forwarded: with header, RTX sequence number and tag it fits an Ethernet frame over IPv4."""
 
 
 class RtpError(ValueError):
@@ -95,6 +95,33 @@ def parse_rtp(data: bytes) -> RtpPacket:
     if start > end:
         raise RtpError("header or padding exceeds the packet")
     return RtpPacket(second & 0x7F, second >= MARKER, sequence, timestamp, ssrc, data[start:end])
+
+
+def header_extension(data: bytes, identifier: int) -> bytes | None:
+    """Value of a header extension element, in the one-byte or the two-byte form (RFC 8285 §4), or None.
+
+    ``data`` is a packet that ``parse_rtp`` took.
+    """
+    if not data[0] & 0x10:
+        return None
+    at = 12 + 4 * (data[0] & 15)
+    profile, words = unpack_from("!HH", data, at)
+    at, end = at + 4, at + 4 + 4 * words
+    short = profile == 0xBEDE
+    if not short and profile >> 4 != 0x100:
+        return None
+    while at < end:
+        kind = data[at] >> 4 if short else data[at]
+        if kind == 0:  # padding
+            at += 1
+            continue
+        if (short and kind == 15) or (not short and at + 1 >= end):
+            return None
+        size, start = ((data[at] & 15) + 1, at + 1) if short else (data[at + 1], at + 2)
+        if kind == identifier:
+            return data[start : start + size] if start + size <= end else None
+        at = start + size
+    return None
 
 
 def restore_from_rtx(packet: RtpPacket) -> RtpPacket | None:
@@ -173,12 +200,12 @@ def nack(sender: int, media: int, lost: Iterable[int]) -> bytes:
         elif not entries or distance:
             entries.append([sequence, 0])
     body = b"".join(pack("!HH", first, mask) for first, mask in entries)
-    return _rtcp(TRANSPORT_FEEDBACK, GENERIC_NACK, pack("!LL", sender, media) + body)
+    return rtcp_packet(TRANSPORT_FEEDBACK, GENERIC_NACK, pack("!LL", sender, media) + body)
 
 
 def picture_loss(sender: int, media: int) -> bytes:
     """Picture Loss Indication: please send a keyframe (RFC 4585 §6.3.1)."""
-    return _rtcp(PAYLOAD_FEEDBACK, PICTURE_LOSS, pack("!LL", sender, media))
+    return rtcp_packet(PAYLOAD_FEEDBACK, PICTURE_LOSS, pack("!LL", sender, media))
 
 
 def receiver_report(sender: int, reception: Reception) -> bytes:
@@ -192,28 +219,29 @@ def receiver_report(sender: int, reception: Reception) -> bytes:
         reception.last_report,
         reception.delay & 0xFFFFFFFF,
     )
-    return _rtcp(RECEIVER_REPORT, 1, pack("!L", sender) + block)
+    return rtcp_packet(RECEIVER_REPORT, 1, pack("!L", sender) + block)
 
 
 def sender_report(info: SenderInfo, packets: int, octets: int) -> bytes:
     """A sender report without report blocks; counters wrap at 32 bits."""
     body = pack("!LQLLL", info.ssrc, info.ntp, info.timestamp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
-    return _rtcp(SENDER_REPORT, 0, body)
+    return rtcp_packet(SENDER_REPORT, 0, body)
 
 
 def source_description(ssrc: int, cname: str) -> bytes:
     """SDES with the one item that RFC 3550 §6.5 demands, CNAME."""
     name = cname.encode()
     chunk = pack("!LBB", ssrc, 1, len(name)) + name + b"\0"
-    return _rtcp(SOURCE_DESCRIPTION, 1, chunk + bytes(-len(chunk) % 4))
+    return rtcp_packet(SOURCE_DESCRIPTION, 1, chunk + bytes(-len(chunk) % 4))
 
 
 def remb(sender: int, bitrate: int, ssrc: int) -> bytes:
     """Receiver Estimated Maximum Bitrate, in bit/s, for one stream (draft-alvestrand-rmcat-remb-03 §2.2)."""
     exponent = max(0, bitrate.bit_length() - 18)
     body = pack("!LL4sLL", sender, 0, b"REMB", 1 << 24 | exponent << 18 | bitrate >> exponent, ssrc)
-    return _rtcp(PAYLOAD_FEEDBACK, APPLICATION_LAYER, body)
+    return rtcp_packet(PAYLOAD_FEEDBACK, APPLICATION_LAYER, body)
 
 
-def _rtcp(kind: int, count: int, body: bytes) -> bytes:
+def rtcp_packet(kind: int, count: int, body: bytes) -> bytes:
+    """One RTCP packet; ``count`` is the low five bits of its first byte, ``body`` whole words."""
     return pack("!BBH", VERSION | count, kind, len(body) // 4) + body

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from luxxon_core.adapters.aiortc_edge import payload
 from luxxon_core.adapters.aiortc_edge.decoder import MAX_PIXELS_EVERY_FRAME, Decoded, Decoder, Picture, Unit
 from luxxon_core.adapters.aiortc_edge.stream import Tap
 
@@ -32,6 +31,8 @@ MAX_BACKLOG = 600
 """Frames since the last keyframe kept in case every frame must be decoded."""
 MAX_QUEUE = 120
 """Frames waiting for the decoder; if it falls behind that far, it resumes at the next keyframe."""
+MAX_HELD_PACKETS = 8192
+"""In each of the two: 12 MB, more than 20 s at the bitrate that publishers are asked to stay below."""
 MAX_JOB = 16
 """Frames in one turn at the decoder threads, which all live inputs share."""
 
@@ -79,6 +80,8 @@ class Assembler:
             self._append(entry[0], units, now)
 
     def _append(self, packet: Tap, units: list[Unit], now: float) -> None:
+        if not packet.payload:  # padding to probe the bandwidth
+            return
         frame = self._frame
         if frame is not None and frame.timestamp != packet.timestamp:  # an encoder that sets no marker
             self._finish(units, now)
@@ -121,10 +124,6 @@ class Snapshot:
         self._job: asyncio.Future[Decoded] | None = None
         self._closed = False
 
-    @staticmethod
-    def possible(codec: str) -> bool:
-        return payload.decodable(codec)
-
     def take(self, packet: Tap, now: float) -> None:
         """A packet of the stream; repaired ones may come late."""
         for unit in self._assembler.push(packet, now):
@@ -150,7 +149,8 @@ class Snapshot:
             self._enqueue(unit)
 
     def _keep(self, unit: Unit) -> None:
-        if len(self._backlog) < MAX_BACKLOG:
+        few = len(self._backlog) < MAX_BACKLOG and _packets(self._backlog) < MAX_HELD_PACKETS
+        if few and not self._large:
             self._backlog.append(unit)
         else:
             self._backlog.clear()
@@ -180,7 +180,7 @@ class Snapshot:
             self._needs_keyframe = False
         elif self._needs_keyframe:
             return
-        if len(self._queue) >= self._room:
+        if len(self._queue) >= self._room or _packets(self._queue) >= MAX_HELD_PACKETS:
             self._queue.clear()
             self._needs_keyframe = True
             return
@@ -224,3 +224,7 @@ class Snapshot:
         self._closed = True
         self._queue.clear()
         self._backlog.clear()
+
+
+def _packets(units: Iterable[Unit]) -> int:
+    return sum(len(unit.payloads) for unit in units)

@@ -29,6 +29,8 @@ REPLAY_INTERVAL = 0.004
 """Pace of a replay: 6,000 packets/s, which a default receive buffer survives."""
 RESEND_RATE = 1000.0
 """Retransmissions a second that one viewer may ask for, and as many at once."""
+REPORT_RATE = 200.0
+"""RTCP compounds a second that are read of one viewer, and as many at once; browsers send 20 to 60."""
 
 
 class Sent(NamedTuple):
@@ -50,6 +52,23 @@ class Tap(NamedTuple):
     payload: bytes
 
 
+class Allowance:
+    """A bucket that holds one second's worth of what may be done."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = self._left = rate
+        self._counted_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed."""
+        self._left = min(self._rate, self._left + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Subscription:
     """One viewer's part in one stream."""
 
@@ -57,15 +76,7 @@ class Subscription:
         self.route, self.payload_type, self.rtx = route, payload_type, rtx
         self.rtx_sequence = secrets.randbits(15)
         self.replay: asyncio.TimerHandle | None = None
-        self._allowance, self._counted_at = RESEND_RATE, 0.0
-
-    def may_resend(self, now: float) -> bool:
-        self._allowance = min(RESEND_RATE, self._allowance + (now - self._counted_at) * RESEND_RATE)
-        self._counted_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        self.may_resend = Allowance(RESEND_RATE).take
 
 
 class Stream:
@@ -76,7 +87,7 @@ class Stream:
         self.ssrc, self.rtx_ssrc = secrets.randbits(32), secrets.randbits(32)
         self.cname = secrets.token_hex(8)
         self.tap: Callable[[Tap, float], None] | None = None
-        self.request_keyframe: Callable[[], None] = lambda: None
+        self.request_keyframe: Callable[[], None] = _nobody
         """Set by whoever knows the publisher."""
         self._mux, self._loop = mux, asyncio.get_running_loop()
         self._groups: dict[tuple[int, int], dict[Subscription, udp.Route]] = {}
@@ -132,6 +143,8 @@ class Stream:
 
     def _begin(self, sequence: int, packet: rtp.RtpPacket, keyframe: bool, now: float) -> bool:
         """Join a new source to what went out before; pictures wait for its first keyframe."""
+        if not packet.payload:
+            return False
         if self._awaits_keyframe and not keyframe:
             if self._waiting_since is None:
                 self._waiting_since = now
@@ -231,8 +244,10 @@ class Stream:
         packets = []
         for number in lost:
             sent = self._recall(self._head - (self._head - number & 0xFFFF))
-            if sent is None or not subscription.may_resend(now):
+            if sent is None:
                 continue
+            if not subscription.may_resend(now):
+                break
             if subscription.rtx is None:
                 first = bytes((rtp.VERSION, sent.marker | subscription.payload_type))
                 packets.append(first + self._tail(sent))
@@ -260,7 +275,13 @@ class Stream:
         return sent if sent is not None and sent.sequence == sequence else None
 
     def close(self) -> None:
-        """Cancel what is scheduled."""
+        """Cancel what is scheduled, and let go of whom it serves."""
         self._held.clear()
+        self._groups.clear()
+        self.tap, self.request_keyframe = None, _nobody
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _nobody() -> None:
+    """There is nobody to ask for a keyframe."""

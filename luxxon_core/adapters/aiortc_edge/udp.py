@@ -1,7 +1,8 @@
 """Datagrams in and out, protected and unprotected: the interface, and the way that works everywhere.
 
 ``PlainSocket`` makes one system call a datagram (macOS and whatever else lacks ``sendmmsg``); ``batch`` has
-the fast one. IPv4: ``pack_address`` and ``unpack_address`` are the only places that know the address family.
+the fast one. A socket of IPv6 serves IPv4 as well, under mapped addresses: the functions on addresses are the
+only places that know.
 """
 
 from __future__ import annotations
@@ -17,17 +18,44 @@ from luxxon_core.adapters.aiortc_edge import private
 
 STRIDE = 1600
 """Bytes a slot: an Ethernet payload and what protection adds."""
+MAX_PLAIN = STRIDE - private.MAX_TRAILER
+"""Largest packet that a slot has room to protect: libsrtp writes behind it unasked."""
 RECEIVE_ROUND = 512
 """Datagrams taken in one wake-up, so that a flood leaves the event loop room for others."""
 
 
-def pack_address(host: str, port: int) -> bytes:
-    """A ``struct sockaddr_in`` of Linux: opaque to all but this module, equal if the address is."""
+ADDRESS_SIZES = {socket.AF_INET: 16, socket.AF_INET6: 28}
+"""Bytes of a packed address, by family of the socket."""
+_MAPPED = bytes(10) + b"\xff\xff"
+"""Prefix of an IPv4 address on a socket of both families (RFC 4291 §2.5.5.2)."""
+
+
+def pack_address(host: str, port: int, scope: int = 0) -> bytes:
+    """A ``struct sockaddr_in`` or ``sockaddr_in6`` of Linux: opaque to all but this module, equal if the
+    address is. ``host`` as the socket tells it: on one of both families IPv4 is mapped, ``::ffff:192.0.2.1``.
+    """
+    if ":" in host:
+        raw = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        return pack("=H", socket.AF_INET6) + pack("!HL", port, 0) + raw + pack("=L", scope)
     return pack("=H", socket.AF_INET) + pack("!H", port) + socket.inet_aton(host) + bytes(8)
 
 
 def unpack_address(address: bytes) -> tuple[str, int]:
-    return socket.inet_ntoa(address[4:8]), unpack("!H", address[2:4])[0]
+    """Host and port as the peer knows them: a mapped IPv4 address is an IPv4 address."""
+    port = unpack("!H", address[2:4])[0]
+    if len(address) == ADDRESS_SIZES[socket.AF_INET]:
+        return socket.inet_ntoa(address[4:8]), port
+    if address[8:20] == _MAPPED:
+        return socket.inet_ntoa(address[20:24]), port
+    return socket.inet_ntop(socket.AF_INET6, address[8:24]), port
+
+
+def socket_address(address: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What ``sendto`` of the socket from which ``address`` came takes."""
+    port = unpack("!H", address[2:4])[0]
+    if len(address) == ADDRESS_SIZES[socket.AF_INET]:
+        return socket.inet_ntoa(address[4:8]), port
+    return socket.inet_ntop(socket.AF_INET6, address[8:24]), port, 0, unpack("=L", address[24:28])[0]
 
 
 class Route:
@@ -75,7 +103,7 @@ class UdpSocket(Protocol):
         ...
 
     def fan(self, routes: Iterable[Route], packets: Sequence[bytes], *, rtcp: bool = False) -> None:
-        """Queue ``packets`` for each route, protected with its keys, which share their tag size."""
+        """Queue ``packets``, 128 at most, for each route, protected with its keys."""
         ...
 
     def flush(self) -> None:
@@ -99,13 +127,13 @@ class PlainSocket:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, port = self._sock.getsockname()
+        host, port = self._sock.getsockname()[:2]
         return host, port
 
     def _readable(self) -> None:
         for _ in range(RECEIVE_ROUND):
             try:
-                data, (host, port) = self._sock.recvfrom(STRIDE)
+                data, source = self._sock.recvfrom(STRIDE)
             except OSError:  # nothing left, or an ICMP error of an earlier datagram
                 return
             self.counters.received += 1
@@ -113,11 +141,12 @@ class PlainSocket:
             def decrypt(keys: private.SrtpKeys, rtcp: bool, data: bytes = data) -> bytes | None:
                 return private.unprotect_copy(keys, data, rtcp=rtcp)
 
-            self._receiver(memoryview(data), pack_address(host, port), decrypt)
+            address = pack_address(source[0], source[1], source[3] if len(source) > 2 else 0)
+            self._receiver(memoryview(data), address, decrypt)
 
     def send(self, datagram: bytes, address: bytes) -> None:
         try:
-            self._sock.sendto(datagram, unpack_address(address))
+            self._sock.sendto(datagram, socket_address(address))
         except (BlockingIOError, InterruptedError):
             self.counters.dropped += 1
         except OSError:
@@ -132,6 +161,9 @@ class PlainSocket:
                 continue
             for packet in packets:
                 size = len(packet)
+                if size > MAX_PLAIN:
+                    self.counters.errors += 1
+                    continue
                 self._view[:size] = packet
                 self._length[0] = size
                 if function(route.keys.send, self._cell, self._length):

@@ -17,11 +17,13 @@ _PLACES = (_HERE / "_artifacts", _HERE.parents[2] / "contracts" / "artifacts")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One compiled contract: its ABI in JSON form and the code that creates it, without arguments."""
+    """One compiled contract: its ABI in JSON form, the code that creates it, without arguments, and the code
+    that this leaves on the chain, with zeros for immutables."""
 
     name: str
     abi: list[dict[str, Any]]
     bytecode: bytes
+    deployed: bytes
 
 
 @cache
@@ -35,5 +37,6 @@ def artifact(name: str) -> Artifact:
         path = place / f"{name}.json"
         if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
-            return Artifact(content["contractName"], content["abi"], bytes.fromhex(content["bytecode"][2:]))
+            created, deployed = (bytes.fromhex(content[one][2:]) for one in ("bytecode", "deployedBytecode"))
+            return Artifact(content["contractName"], content["abi"], created, deployed)
     raise StartError("chain:artifact", f"Contract artifact {name} is missing from this installation")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import structlog
 
 from luxxon_core.adapters.chain.rpc import NodeError, RpcChain, checksum
-from luxxon_core.adapters.chain.signer import LocalSigner, Signer
+from luxxon_core.adapters.chain.signer import Signer
 from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
 
 _log = structlog.get_logger(__name__)
 
 
 async def open_chain(
-    rpc_url: str,
+    rpc_url: str | Sequence[str],
     settlement_address: str,
     *,
     usdc_address: str | None = None,
@@ -46,37 +46,6 @@ async def open_chain(
     if signer is not None and signer.address != relayer:
         _log.warning("not the contract's relayer", relayer=relayer, ours=signer.address)
     return RpcChain(rpc_url, settlement_address, usdc, signer, chain_id=found_id)
-
-
-def relayer_of(
-    key: str | None, keystore: Path | None, passphrase: str | None, passphrase_file: Path | None
-) -> LocalSigner | None:
-    """The relayer's key out of the settings; None when they name none.
-
-    Args:
-        key: 32 bytes in hexadecimal.
-        keystore: a file in Web3 Secret Storage form (version 3), which the passphrase opens.
-
-    Raises:
-        StartError: it cannot be read; the line names the setting, never its value.
-    """
-    from eth_utils.exceptions import ValidationError
-
-    if key is not None:
-        try:
-            return LocalSigner(bytes.fromhex(key.removeprefix("0x")))
-        except (ValueError, ValidationError):
-            raise StartError(message="setting relayer_key: not a private key in hexadecimal") from None
-    if keystore is None:
-        return None
-    if passphrase is None and passphrase_file is not None:
-        try:
-            passphrase = passphrase_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StartError(message="setting relayer_passphrase_file: the file cannot be read") from error
-    if passphrase is None:
-        raise StartError(message="setting relayer_keystore: a passphrase is needed to open it")
-    return LocalSigner.from_keystore(keystore, passphrase)
 
 
 _NOWHERE = "0x" + "00" * 20

@@ -1,7 +1,8 @@
 """The settlement contract's history out of a node's logs.
 
 Sources: EIP-234 (logs of a block by its hash), and what providers limit: the range of blocks, the number of
-results, and how far back state is kept.
+results, and how far back state is kept. Where several nodes are known, one that shows no logs of a block
+whose filter admits some is not taken at its word.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MAX_SPAN = 10_000
 """Blocks asked for at once; what a node refuses is halved, what it grants doubled."""
 AT_ONCE = 16
 """Requests under way together."""
+MAX_BLOOMS = 64
+"""Blocks whose filter is kept until their logs have been read."""
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _log = structlog.get_logger(__name__)
@@ -46,12 +49,19 @@ class RpcLogs:
         self._first_block = first_block
         self._span = MAX_SPAN
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._blooms: dict[str, str] = {}
 
     async def head(self) -> int:
         return await self._chain.head()
 
     async def block(self, number: int) -> Block | None:
-        return _block(await self._request("eth_getBlockByNumber", hex(number), False))
+        document = await self._request("eth_getBlockByNumber", hex(number), False)
+        block = _block(document)
+        if block is not None and isinstance(document.get("logsBloom"), str):
+            self._blooms[block.hash] = document["logsBloom"]
+            while len(self._blooms) > MAX_BLOOMS:
+                del self._blooms[next(iter(self._blooms))]
+        return block
 
     async def first_block(self) -> int:
         if self._first_block is None:
@@ -59,7 +69,10 @@ class RpcLogs:
         return self._first_block
 
     async def entries_of(self, block: Block) -> list[Entry]:
-        found = await self._logs({"blockHash": block.hash})
+        where = {"blockHash": block.hash}
+        found = await self._logs(where)
+        if not found and self._may_hold(block):
+            found = await self._doubted(where)
         return _entries(found, lambda _: block.at)
 
     async def entries_between(self, first: int, last: int) -> tuple[int, list[Entry]]:
@@ -109,8 +122,35 @@ class RpcLogs:
         code = await self._request("eth_getCode", self._chain.settlement_address, hex(block_number))
         return code not in (None, "0x", "0x0")
 
+    def _may_hold(self, block: Block) -> bool:
+        """Whether the block's own filter admits logs of the contract's; other blocks' busy filters do too."""
+        bloom = self._blooms.pop(block.hash, None)
+        if bloom is None or not self._chain.nodes.several:
+            return False
+        with understood():
+            bits = int(bloom, 16)
+        contract = bytes.fromhex(self._chain.settlement_address[2:])
+        kinds = [bytes.fromhex(_topics()[name][2:]) for name in (DEPOSITED, WITHDRAWN, SETTLED)]
+        return admits(bits, contract) and any(admits(bits, kind) for kind in kinds)
+
+    async def _doubted(self, where: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The logs by another node's word, where there is one: this one shows none, and may withhold them."""
+        async with self._slots:
+            found = await asyncio.gather(
+                *(self._chain.nodes.second("eth_getLogs", q) for q in self._queries(where))
+            )
+        logs = self._ordered([part for part in found if part is not None])
+        if logs:
+            _log.error("chain.logs_withheld", block=where["blockHash"], logs=len(logs))
+        return logs
+
     async def _logs(self, where: Mapping[str, str]) -> list[dict[str, Any]]:
         """Logs of the contract, and of the token's approvals for it, in order."""
+        return self._ordered(
+            await asyncio.gather(*(self._request("eth_getLogs", query) for query in self._queries(where)))
+        )
+
+    def _queries(self, where: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
         topics = _topics()
         approved = [topics[APPROVAL], None, _word(self._chain.settlement_address)]
         of_contract = {
@@ -118,9 +158,9 @@ class RpcLogs:
             "topics": [[topics[DEPOSITED], topics[WITHDRAWN], topics[SETTLED]]],
         }
         of_token = {"address": self._chain.usdc_address, "topics": approved}
-        found = await asyncio.gather(
-            *(self._request("eth_getLogs", {**which, **where}) for which in (of_contract, of_token))
-        )
+        return {**of_contract, **where}, {**of_token, **where}
+
+    def _ordered(self, found: Iterable[Any]) -> list[dict[str, Any]]:
         with understood():
             logs = [log for part in found for log in part]
             if any(log.get("removed") for log in logs):
@@ -140,6 +180,19 @@ class RpcLogs:
     async def _request(self, method: str, *params: object) -> Any:
         async with self._slots:
             return await self._chain.request(method, *params)
+
+
+def admits(bloom: int, value: bytes) -> bool:
+    """Whether a block's filter of its logs may contain an address or a topic (Yellow Paper, 4.3.1)."""
+    return all(bloom >> bit & 1 for bit in _bits(value))
+
+
+@cache
+def _bits(value: bytes) -> tuple[int, ...]:
+    from eth_utils.crypto import keccak
+
+    digest = keccak(value)
+    return tuple(int.from_bytes(digest[at : at + 2], "big") & 2047 for at in (0, 2, 4))
 
 
 def _block(document: Mapping[str, Any] | None) -> Block | None:

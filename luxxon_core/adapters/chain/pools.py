@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from luxxon_core.adapters.chain.rpc import NodeError
+from luxxon_core.adapters.chain.wire import NodeError
 from luxxon_core.wallet.ports import PoolBalance
 
 HEAD_SECONDS = 0.25

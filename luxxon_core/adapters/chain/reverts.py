@@ -9,6 +9,7 @@ from luxxon_core.settlement.ports import (
     AlreadySettled,
     ContractPaused,
     InsufficientPool,
+    NeverPayable,
     NotRelayer,
     SettlementRefused,
 )
@@ -18,6 +19,9 @@ _MEANING: dict[str, type[SettlementRefused]] = {
     "InsufficientPool": InsufficientPool,
     "EnforcedPause": ContractPaused,
     "NotRelayer": NotRelayer,
+    "ExceedsCharge": NeverPayable,
+    "InvalidAddress": NeverPayable,
+    "ZeroAmount": NeverPayable,
 }
 
 
@@ -39,5 +43,7 @@ def refusal(data: object, message: str | None) -> SettlementRefused:
     selector = data[2:10].lower() if isinstance(data, str) else ""
     name = _names().get(selector)
     if name in _MEANING:
-        return _MEANING[name]("settlement:refused")
+        meaning = _MEANING[name]
+        reason = f"The settlement contract reverts: {name}" if meaning is NeverPayable else None
+        return meaning("settlement:refused", reason)
     return SettlementRefused("settlement:refused", f"The settlement contract reverts: {name or message}")

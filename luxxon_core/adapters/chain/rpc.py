@@ -1,63 +1,34 @@
-"""The chain behind any JSON-RPC endpoint, over web3.py's provider: embedded, anvil, Base Sepolia or Base.
+"""The chain behind any JSON-RPC endpoint: embedded, anvil, Base Sepolia or Base.
 
-The provider brings the transport (connection reuse, retries); requests are put together here, because
-``AsyncWeb3``'s contract objects and middleware cost 8 ms of CPU a read where this costs 1, and because the
-provider hands over a node's error objects as they are, revert data included.
+Requests are put together here and sent by :class:`~luxxon_core.adapters.chain.node.Nodes`, because web3.py's
+contract objects and middleware cost 8 ms of CPU a read where this costs less than 1, its provider knows one
+node only, and a node's error objects are needed as they are, revert data included.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
-import structlog
-
-from luxxon_core.adapters.chain.reverts import refusal
-from luxxon_core.adapters.chain.signer import DynamicFeeTransaction, Signer
+from luxxon_core.adapters.chain.node import Nodes
+from luxxon_core.adapters.chain.signer import Signer
+from luxxon_core.adapters.chain.wire import NodeError
 from luxxon_core.kernel.errors import ExternalError, InvalidInput, StartError
-from luxxon_core.settlement.domain import Payload, session_key
-from luxxon_core.settlement.ports import InsufficientGasFunds, NonceUsed, Receipt, SignedSettlement
 from luxxon_core.wallet.ports import PoolBalance
 
-if TYPE_CHECKING:
-    from web3 import AsyncHTTPProvider
-
-TIMEOUT_S = 10
-SETTLE = "settleFromPool(bytes32,address,address,uint256,uint256,uint256,uint256)"
 SETTLED = "Settled(bytes32,address,address,uint256,uint256,uint256,uint256)"
-KNOWN = ("already known", "known transaction", "already imported")
-NONCE_TOO_LOW = ("nonce too low", "nonce is too low")
-EXECUTION_REVERTED = 3
-MAX_MESSAGE = 300
-"""Characters of a node's error message that are kept."""
 
-_log = structlog.get_logger(__name__)
-
-
-class NodeError(ExternalError):
-    """A node's JSON-RPC error; ``data`` is what it gave beside the message."""
-
-    def __init__(self, code: int, message: str, data: object) -> None:
-        shown = "".join(one for one in message[:MAX_MESSAGE] if one.isprintable())  # it is logged and stored
-        super().__init__("chain:node", f"The chain's node answers: {shown}")
-        self.said, self.data = shown.lower(), data
-        self.reverted = code == EXECUTION_REVERTED or "revert" in self.said
+__all__ = ["SETTLED", "NodeError", "RpcChain", "checksum", "quantity", "understood"]
 
 
 class RpcChain:
-    """Implements :class:`~luxxon_core.wallet.ports.Chain` and
-    :class:`~luxxon_core.settlement.ports.SettlementChain`.
+    """Implements :class:`~luxxon_core.wallet.ports.Chain`; :mod:`.settlements` and :mod:`.logs` build on it.
 
     Errors of the transport name its kind only: the URL may hold a provider's key.
 
     Args:
-        rpc_url: an HTTP JSON-RPC endpoint.
+        rpc_url: a JSON-RPC endpoint, or several of one chain, the preferred one first.
         settlement_address: the settlement contract.
         usdc_address: the token of its pools.
         signer: the relayer's account; None reads only.
@@ -66,47 +37,21 @@ class RpcChain:
 
     def __init__(
         self,
-        rpc_url: str,
+        rpc_url: str | Sequence[str],
         settlement_address: str,
         usdc_address: str,
         signer: Signer | None = None,
         *,
         chain_id: int,
     ) -> None:
-        self._rpc_url = rpc_url
-        self._provider: AsyncHTTPProvider | None = None
-        self._connecting = asyncio.Lock()
+        self.nodes = Nodes([rpc_url] if isinstance(rpc_url, str) else rpc_url, chain_id or None)
         self._chain_id = chain_id
         self._signer = signer
         self._settlement = checksum(settlement_address)
         self._usdc = checksum(usdc_address)
 
     async def close(self) -> None:
-        if self._provider is not None:
-            await self._provider.disconnect()
-
-    async def connect(self) -> AsyncHTTPProvider:
-        """The provider, made at first use; calling it early keeps web3's import out of the first request."""
-        async with self._connecting:
-            if self._provider is None:
-                await asyncio.to_thread(import_module, "web3")
-                self._provider = self._make_provider()
-        return self._provider
-
-    def _make_provider(self) -> AsyncHTTPProvider:
-        from aiohttp import ClientError, ClientTimeout
-        from web3 import AsyncHTTPProvider
-        from web3.providers.rpc.utils import ExceptionRetryConfiguration
-
-        # below WARNING web3 logs the URL, which may hold a key
-        logging.getLogger("web3").setLevel(logging.WARNING)
-        return AsyncHTTPProvider(
-            self._rpc_url,
-            request_kwargs={"timeout": ClientTimeout(total=TIMEOUT_S)},
-            exception_retry_configuration=ExceptionRetryConfiguration(
-                errors=(ClientError,), retries=3, backoff_factor=0.1
-            ),
-        )
+        await self.nodes.close()
 
     # ---------------------------------------------------------------- wallets
 
@@ -134,106 +79,23 @@ class RpcChain:
 
     @property
     def signer(self) -> str:
-        return self._key.address
+        """Address of the relayer's account.
+
+        Raises:
+            StartError: there is none.
+        """
+        return self.key.address
 
     @property
-    def _key(self) -> Signer:
+    def key(self) -> Signer:
+        """What signs for the relayer.
+
+        Raises:
+            StartError: this chain only reads.
+        """
         if self._signer is None:
             raise StartError("chain:signer", "This chain was opened without a relayer's key")
         return self._signer
-
-    async def settled(self, session_id: UUID) -> bool:
-        return bool(await self._read(self._settlement, "settled(bytes32)", session_key(session_id)))
-
-    async def find_settlement(self, session_id: UUID) -> Receipt | None:
-        topics = [_hex(_keccak(SETTLED.encode())), _hex(session_key(session_id))]
-        try:
-            logs = await self._rpc(
-                "eth_getLogs", {"address": self._settlement, "topics": topics, "fromBlock": "earliest"}
-            )
-        except NodeError as error:  # many providers limit the range of blocks
-            _log.warning("chain.log_query_refused", reason=error.message)
-            return None
-        with understood():
-            tx_hash = logs[0]["transactionHash"] if logs else None
-        return None if tx_hash is None else await self.receipt(tx_hash)
-
-    async def account_nonce(self, account: str, *, pending: bool) -> int:
-        block = "pending" if pending else "latest"
-        return quantity(await self._rpc("eth_getTransactionCount", checksum(account), block))
-
-    async def sign(self, payload: Payload, nonce: int) -> SignedSettlement:
-        key = self._key
-        call = _selector(SETTLE) + b"".join(
-            (
-                session_key(payload.session_id),
-                _word(payload.consumer_wallet),
-                _word(payload.operator_wallet),
-                payload.rate_uusdc.to_bytes(32, "big"),
-                payload.chargeable_seconds.to_bytes(32, "big"),
-                payload.to_amount_uusdc.to_bytes(32, "big"),
-                payload.fee_amount_uusdc.to_bytes(32, "big"),
-            )
-        )
-        try:
-            gas, block, tip = await asyncio.gather(
-                self._rpc(
-                    "eth_estimateGas", {"from": key.address, "to": self._settlement, "data": _hex(call)}
-                ),
-                self._rpc("eth_getBlockByNumber", "latest", False),
-                self._rpc("eth_maxPriorityFeePerGas"),
-            )
-        except NodeError as error:
-            if error.reverted:
-                raise refusal(error.data, error.said) from None
-            raise
-        with understood():
-            tip, base_fee = quantity(tip), quantity(block["baseFeePerGas"])
-        transaction = DynamicFeeTransaction(
-            chain_id=self._chain_id,
-            nonce=nonce,
-            max_priority_fee_per_gas=tip,
-            # stands five full blocks in a row, each 1/8 dearer than the one before
-            max_fee_per_gas=2 * base_fee + tip,
-            gas=quantity(gas) * 5 // 4,
-            to=bytes.fromhex(self._settlement[2:]),
-            data=call,
-        )
-        raw = transaction.signed(await key.sign_digest(transaction.digest()))
-        return SignedSettlement(raw, _hex(_keccak(raw)), key.address, nonce)
-
-    async def broadcast(self, raw: bytes) -> None:
-        try:
-            await self._rpc("eth_sendRawTransaction", _hex(raw))
-        except NodeError as error:
-            if any(words in error.said for words in KNOWN):
-                return
-            if any(words in error.said for words in NONCE_TOO_LOW):
-                raise NonceUsed("settlement:nonce") from None
-            if "insufficient funds" in error.said:
-                raise InsufficientGasFunds("settlement:gas") from None
-            raise
-
-    async def receipt(self, tx_hash: str) -> Receipt | None:
-        found = await self._rpc("eth_getTransactionReceipt", tx_hash)
-        if found is None:
-            return None
-        with understood():
-            succeeded, block_hash = found["status"] == "0x1", found["blockHash"]
-            if found["blockNumber"] is None:
-                return None
-            number = quantity(found["blockNumber"])
-        head, block = await asyncio.gather(self.head(), self._rpc("eth_getBlockByNumber", hex(number), False))
-        with understood():
-            if block is None or block["hash"] != block_hash:
-                return None  # its block has just been replaced
-            return Receipt(
-                tx_hash=tx_hash,
-                succeeded=succeeded,
-                block_number=number,
-                confirmations=max(1, head - number + 1),
-                timestamp=datetime.fromtimestamp(quantity(block["timestamp"]), UTC),
-            )
 
     # ---------------------------------------------------------------- contracts
 
@@ -301,23 +163,7 @@ class RpcChain:
             NodeError: the node answered with an error.
             ExternalError: it did not answer, or not in JSON-RPC.
         """
-        provider = await self.connect()
-        from aiohttp import ClientError
-        from web3.types import RPCEndpoint
-
-        try:
-            response = await provider.make_request(RPCEndpoint(method), list(params))
-        except (ClientError, OSError, TimeoutError, ValueError) as error:
-            raise ExternalError(
-                "chain:rpc", f"The chain cannot be reached ({type(error).__name__})"
-            ) from None
-        failure: Any = response.get("error") if isinstance(response, dict) else {}
-        if failure is not None and not isinstance(failure, dict):
-            failure = {"message": failure}
-        if failure is not None:
-            code, message = failure.get("code", 0), str(failure.get("message", "no JSON-RPC answer"))
-            raise NodeError(code, message, failure.get("data"))
-        return response.get("result")
+        return await self.nodes.request(method, *params)
 
 
 def checksum(address: str) -> str:

@@ -60,7 +60,7 @@ class LocalSigner:
 
         try:
             return cls(decode_keyfile_json(json.loads(path.read_text()), passphrase.encode()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
             raise StartError("chain:keystore", f"Keystore {path} cannot be opened") from error
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from uuid import UUID
 import msgspec
 
 from luxxon_core.adapters.postgres.database import connection, statements
+from luxxon_core.adapters.postgres.faults import PgPictureFaults
 from luxxon_core.adapters.postgres.sessions import PgSessions, _live_input, _session
 from luxxon_core.adapters.postgres.telemetry import PgWindows
 from luxxon_core.events.domain import FACTS, Event, Facts, Fix, Kind, Payment, Standing, without_urls
@@ -53,6 +54,16 @@ class PgJournal:
     async def add(self, tx: Tx, kind: Kind, session_id: UUID, facts: Facts, at: datetime | None) -> None:
         await connection(tx).execute(SQL["add"], kind, session_id, encoded(facts), at)
         self.wrote(tx)
+
+    async def add_all(
+        self, tx: Tx, kind: Kind, events: Collection[tuple[UUID, Facts, datetime | None]]
+    ) -> None:
+        """Events of one kind about several sessions."""
+        if events:
+            rows = [(session_id, encoded(facts), at) for session_id, facts, at in events]
+            columns = (list(column) for column in zip(*rows, strict=True))
+            await connection(tx).execute(SQL["add_all"], kind, *columns)
+            self.wrote(tx)
 
     async def add_samples(self, tx: Tx, workspace_id: UUID, fix: Fix, at: datetime) -> None:
         """A sample of an operator, for each of its LIVE sessions."""
@@ -116,6 +127,7 @@ class PgEventLog:
     def __init__(self) -> None:
         self._sessions = PgSessions()
         self._windows = PgWindows()
+        self._faults = PgPictureFaults()
 
     async def bounds(self, tx: Tx) -> tuple[int, int]:
         first, last = await connection(tx).fetchrow(SQL["bounds"])
@@ -142,6 +154,7 @@ class PgEventLog:
                 payment=Payment(**payment) if payment is not None else None,
                 tip=await held.fetchval(SQL["tip"]),
                 waiting=frozenset(row["id"] for row in await held.fetch(SQL["waiting"], session_id)),
+                faults=await self._faults.of_session(tx, session_id),
             )
 
     async def live(

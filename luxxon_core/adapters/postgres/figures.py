@@ -14,6 +14,7 @@ from luxxon_core.http.metrics import Figure
 SQL = statements("figures")
 OPEN = ("REQUESTED", "ASSIGNED", "LIVE")
 UNPAID = ("PENDING", "SUBMITTED")
+WAITS = ("DEPOSIT", "FEES", "OPERATOR")
 
 
 async def figures(database: Database, clock: Callable[[], datetime]) -> Sequence[Figure]:
@@ -21,8 +22,10 @@ async def figures(database: Database, clock: Callable[[], datetime]) -> Sequence
     async with database.read() as tx:
         sessions = await connection(tx).fetch(SQL["sessions"])
         settlements = await connection(tx).fetch(SQL["settlements"], clock())
+        waiting = await connection(tx).fetch(SQL["waiting"])
     states = dict.fromkeys(OPEN, 0) | {row["state"]: row["number"] for row in sessions}
     unpaid = dict.fromkeys(UNPAID, 0) | {row["state"]: row["number"] for row in settlements}
+    waits = dict.fromkeys(WAITS, 0) | {row["waits_for"]: row["number"] for row in waiting}
     oldest = max((row["oldest_s"] for row in settlements), default=0.0)
     return [
         Figure("luxxon_sessions_open", "Sessions that are not over", _by_state(states)),
@@ -31,6 +34,11 @@ async def figures(database: Database, clock: Callable[[], datetime]) -> Sequence
             "luxxon_settlement_oldest_unconfirmed_seconds",
             "Age of the oldest payment not confirmed on chain, 0 without one",
             [({}, max(0.0, oldest))],
+        ),
+        Figure(
+            "luxxon_settlements_waiting",
+            "Payments that wait for a deposit, for lower fees, or parked for the operator",
+            [({"for": reason}, float(number)) for reason, number in waits.items()],
         ),
     ]
 

@@ -65,6 +65,9 @@ class PgLedger:
         ]
         await connection(tx).executemany(SQL["add"], rows)
 
+    async def rows(self, tx: Tx) -> list[Entry]:
+        return [_entry(row) for row in await connection(tx).fetch(SQL["rows"], self._contract)]
+
     async def wallets_after(self, tx: Tx, block_number: int) -> set[str]:
         rows = await connection(tx).fetch(SQL["wallets_after"], self._contract, block_number)
         return {row["wallet_address"] for row in rows}
@@ -85,6 +88,10 @@ class PgLedger:
     async def set_pools(self, tx: Tx, balances: Mapping[str, int], block_number: int, now: datetime) -> None:
         wallets, amounts = list(balances), [Decimal(amount) for amount in balances.values()]
         await connection(tx).execute(SQL["set_pools"], self._contract, wallets, amounts, block_number, now)
+
+    async def pools(self, tx: Tx) -> dict[str, int]:
+        rows = await connection(tx).fetch(SQL["pools"], self._contract)
+        return {row["wallet_address"]: int(row["balance_uusdc"]) for row in rows}
 
     async def pool(self, tx: Tx, wallet: str) -> PoolBalance | None:
         row = await connection(tx).fetchrow(SQL["pool"], self._contract, wallet)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from luxxon_core.adapters.postgres.database import connection, statements
+from luxxon_core.adapters.postgres.gathered import Gathered
 from luxxon_core.kernel.geo import Circle, Point
-from luxxon_core.kernel.uow import Tx
+from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, Side, State, Terms
+from luxxon_core.sessions.domain import Session, Side, Sight, State, Terms
 
 SQL = statements("sessions")
+STATES = {state.value: state for state in State}
 
 
 class PgSessions:
@@ -40,7 +42,7 @@ class PgSessions:
         if lock:
             # a statement of its own: the next one then sees the live input that the previous holder stored
             await held.execute(SQL["lock"], session_id)
-        row = await held.fetchrow(SQL["get"], session_id)
+        row = await held.fetchrow(SQL["get"], [session_id])
         return _session(row) if row is not None else None
 
     async def swap(self, tx: Tx, before: State, session: Session) -> bool:
@@ -152,6 +154,34 @@ class PgSessions:
     async def alive_at(self, tx: Tx, edge: str) -> datetime | None:
         at: datetime | None = await connection(tx).fetchval(SQL["alive_at"], edge)
         return at
+
+
+class PgCurrent:
+    """Implements ``sessions.ports.Current``: what many requests ask for at once is one statement."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow = uow
+        self._gathered = Gathered(self._fetch)
+        self._sights = Gathered(self._fetch_sights, lanes=1)  # no lock holds it up, and fewer go further
+
+    async def get(self, session_id: UUID) -> Session | None:
+        return await self._gathered.get(session_id)
+
+    async def _fetch(self, ids: Sequence[UUID]) -> Mapping[UUID, Session]:
+        async with self._uow.read() as tx:
+            rows = await connection(tx).fetch(SQL["get"], ids)
+        return {row["id"]: _session(row) for row in rows}
+
+    async def sight(self, session_id: UUID) -> Sight | None:
+        return await self._sights.get(session_id)
+
+    async def _fetch_sights(self, ids: Sequence[UUID]) -> Mapping[UUID, Sight]:
+        async with self._uow.read() as tx:
+            rows = await connection(tx).fetch(SQL["sights"], ids)
+        return {
+            session_id: Sight(STATES[state], consumer, operator, LiveInput(*live) if live[0] else None)
+            for session_id, state, consumer, operator, *live in rows
+        }
 
 
 def _live_input(row: Mapping[str, Any]) -> LiveInput:

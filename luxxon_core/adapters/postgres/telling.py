@@ -6,20 +6,22 @@ the event: each is in the same transaction as the row, and tells of exactly what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from uuid import UUID
 
 from luxxon_core.adapters.postgres.database import connection
 from luxxon_core.adapters.postgres.events import PgJournal, encoded
+from luxxon_core.adapters.postgres.faults import PgPictureFaults
 from luxxon_core.adapters.postgres.sessions import PgSessions
 from luxxon_core.adapters.postgres.settlement import PgSettlementStore
 from luxxon_core.adapters.postgres.telemetry import PgBeacons, PgHeartbeats, PgWindows
 from luxxon_core.events.domain import Fix, Kind, Payment, changed_at
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.media.domain import LiveInput
+from luxxon_core.media.domain import Fault, LiveInput, PictureFault
 from luxxon_core.sessions.domain import Session, State
-from luxxon_core.settlement.domain import Settlement
+from luxxon_core.settlement.domain import Settlement, SettlementState, Wait
 from luxxon_core.telemetry.domain import Beacon, Reason, Sample, Window
 
 
@@ -115,6 +117,29 @@ class TellingWindows(PgWindows):
         return closed
 
 
+class TellingPictureFaults(PgPictureFaults):
+    """Tells that the picture has become bad, or good again."""
+
+    def __init__(self, journal: PgJournal) -> None:
+        self._journal = journal
+
+    async def _opened(
+        self, tx: Tx, fault_id: UUID, session_id: UUID, fault: Fault, at: datetime
+    ) -> PictureFault | None:
+        opened = await super()._opened(tx, fault_id, session_id, fault, at)
+        if opened is not None:
+            await self._journal.add(tx, Kind.QUALITY_DEGRADED, session_id, opened, opened.opened_at)
+        return opened
+
+    async def _closed(
+        self, tx: Tx, session_id: UUID, fault: Fault | None, at: datetime
+    ) -> list[PictureFault]:
+        closed = await super()._closed(tx, session_id, fault, at)
+        for one in closed:
+            await self._journal.add(tx, Kind.QUALITY_RESTORED, session_id, one, one.closed_at)
+        return closed
+
+
 class TellingHeartbeats(PgHeartbeats):
     """Tells where the operator of a LIVE session is."""
 
@@ -142,7 +167,7 @@ class TellingBeacons(PgBeacons):
 
 
 class TellingSettlementStore(PgSettlementStore):
-    """Tells that a settlement was queued, submitted, confirmed or has to be sent again."""
+    """Tells that a settlement was queued, submitted, confirmed, parked or has to be sent again."""
 
     def __init__(self, journal: PgJournal) -> None:
         self._journal = journal
@@ -150,23 +175,41 @@ class TellingSettlementStore(PgSettlementStore):
     async def add(self, tx: Tx, settlement: Settlement) -> bool:
         if not await super().add(tx, settlement):
             return False
-        await self._tell(tx, settlement, settlement.confirmed_at or settlement.created_at)
+        await self._tell(tx, [settlement])
         return True
 
-    async def save(self, tx: Tx, settlement: Settlement) -> None:
-        before = await self.get(tx, settlement.payload.session_id)
-        await super().save(tx, settlement)
-        if before is None or (before.state, before.tx_hash) != (settlement.state, settlement.tx_hash):
-            await self._tell(tx, settlement, settlement.confirmed_at or settlement.submitted_at)
-
-    async def _tell(self, tx: Tx, settlement: Settlement, at: datetime | None) -> None:
-        payload = settlement.payload
-        payment = Payment(
-            settlement.state,
-            payload.chargeable_seconds,
-            payload.to_amount_uusdc,
-            payload.fee_amount_uusdc,
-            settlement.tx_hash,
-            settlement.confirmed_at,
+    async def save(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
+        before = await self.many(tx, [one.payload.session_id for one in settlements])
+        await super().save(tx, settlements)
+        await self._tell(
+            tx, [one for one in settlements if _as_told(before.get(one.payload.session_id)) != _as_told(one)]
         )
-        await self._journal.add(tx, Kind.SETTLEMENT_STATE, payload.session_id, payment, at)
+
+    async def _tell(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
+        told = [(one.payload.session_id, _payment(one), _moved_at(one)) for one in settlements]
+        await self._journal.add_all(tx, Kind.SETTLEMENT_STATE, told)
+
+
+def _payment(settlement: Settlement) -> Payment:
+    payload = settlement.payload
+    return Payment(
+        settlement.state,
+        payload.chargeable_seconds,
+        payload.to_amount_uusdc,
+        payload.fee_amount_uusdc,
+        settlement.tx_hash,
+        settlement.confirmed_at,
+        parked=settlement.waits_for is Wait.OPERATOR,
+    )
+
+
+def _moved_at(settlement: Settlement) -> datetime | None:
+    """None is the time of the writing."""
+    queued = settlement.state is SettlementState.PENDING and settlement.attempts == 0
+    return settlement.confirmed_at or settlement.submitted_at or (settlement.created_at if queued else None)
+
+
+def _as_told(settlement: Settlement | None) -> tuple[object, ...]:
+    if settlement is None:
+        return ()
+    return settlement.state, settlement.tx_hash, settlement.waits_for is Wait.OPERATOR

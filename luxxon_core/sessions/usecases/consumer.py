@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from luxxon_core.kernel.errors import Conflict, InsufficientCredit, InvalidInput, NotAuthorized, QuoteExpired
+from luxxon_core.kernel.errors import (
+    Conflict,
+    FrameNotAvailable,
+    InsufficientCredit,
+    InvalidInput,
+    NotAuthorized,
+    QuoteExpired,
+    SessionNotFound,
+)
 from luxxon_core.kernel.geo import Point
-from luxxon_core.media.domain import LiveInput
+from luxxon_core.media.domain import Frame, LiveInput
 from luxxon_core.pricing.domain import Price
 from luxxon_core.sessions import domain
 from luxxon_core.sessions.domain import Session, Side, State, Terms
@@ -113,11 +121,31 @@ class Requests(Steps):
 
     async def get(self, session_id: UUID, workspace_id: UUID) -> Session:
         """The session, for a workspace on either side of it."""
-        async with self.uow.read() as tx:
-            session = await self._found(tx, session_id, lock=False)
+        session = await self.current.get(session_id)
+        if session is None:
+            raise SessionNotFound
         if workspace_id not in (session.consumer_workspace_id, session.operator_workspace_id):
             raise NotAuthorized("session:viewDenied")
         return session
+
+    async def frame(self, session_id: UUID, workspace_id: UUID, max_width: int | None = None) -> Frame:
+        """The latest picture of a LIVE session, for either side; no wider than ``max_width``.
+
+        Raises:
+            SessionNotFound; NotAuthorized: ``session:viewDenied``.
+            FrameNotAvailable: not LIVE, no picture yet, or none of the last five seconds.
+        """
+        sight = await self.current.sight(session_id)
+        if sight is None:
+            raise SessionNotFound
+        if workspace_id not in (sight.consumer_workspace_id, sight.operator_workspace_id):
+            raise NotAuthorized("session:viewDenied")
+        frame = None
+        if sight.state is State.LIVE and sight.live_input is not None:
+            frame = await self.edge.frame(sight.live_input)
+        if frame is None:
+            raise FrameNotAvailable
+        return frame if max_width is None else await self.scaler.scaled(frame, max_width)
 
     async def windows_of(self, session_id: UUID) -> list[Window]:
         async with self.uow.read() as tx:

@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from luxxon_core.kernel.errors import (
     InvalidInput,
     InvalidState,
     NotAuthorized,
     OutsideCoverage,
+    VideoError,
 )
 from luxxon_core.media.domain import LiveInput
 from luxxon_core.sessions import domain
 from luxxon_core.sessions.domain import Session
 from luxxon_core.sessions.usecases.steps import Steps, live_input_of
-from luxxon_core.telemetry.domain import Reason
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Assignments(Steps):
             VideoError: the edge refused; the session is as it was.
         """
         minted: LiveInput | None = None
+        lost: LiveInput | None = None
         try:
             async with self.uow.begin() as tx:
                 session = await self._operated(tx, session_id, workspace_id, domain.check_start)
@@ -73,17 +78,28 @@ class Assignments(Steps):
                     since = await self._lost_since(tx, session.live_input, now, domain.EDGE_SILENT)
                     if since is None:
                         return session
+                    lost = session.live_input
                     # here, too: once the live input is ours, no sweep finds the session abandoned
-                    await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, since)
+                    await self._media_lost(tx, session_id, since)
                     await self.sessions.mark_deleted(tx, session.live_input.uid, now)
                 minted = await self.edge.create()
                 await self.sessions.add_live_input(tx, session_id, minted, now)
                 await self.workspaces.occupy(tx, workspace_id)
-                return await self._found(tx, session_id)
+                started = await self._found(tx, session_id)
         except BaseException:
             if minted is not None:
                 await self.edge.delete(minted)
             raise
+        if lost is not None:
+            await self._forget(lost)
+        return started
+
+    async def _forget(self, lost: LiveInput) -> None:
+        """An edge that is nobody's process may still hold it, and charge for it."""
+        try:
+            await self.edge.delete(lost)
+        except VideoError as error:
+            log.warning("lost live input not deleted", uid=lost.uid, code=error.code)
 
     async def cancel_all(self, workspace_id: UUID, now: datetime) -> list[UUID]:
         """Give back every ASSIGNED session of the operator; LIVE ones go on. Ids oldest first."""
@@ -92,15 +108,23 @@ class Assignments(Steps):
         cancelled = []
         for session_id in candidates:
             try:
-                async with self.uow.begin() as tx:
-                    before = await self._operated(tx, session_id, workspace_id, lambda _: None)
-                    after = domain.cancel(before, now, operator=True)
-                    await self._store(tx, before, after, now)
+                await self.give_back(session_id, workspace_id, now)
             except InvalidState:
                 continue
-            await self._tear_down(after, now)
             cancelled.append(session_id)
         return cancelled
+
+    async def give_back(self, session_id: UUID, workspace_id: UUID, now: datetime) -> Session:
+        """Cancel one ASSIGNED session as its operator.
+
+        Raises:
+            InvalidState: ``session:cancel:<STATE>``.
+        """
+        async with self.uow.begin() as tx:
+            before = await self._operated(tx, session_id, workspace_id, lambda _: None)
+            after = domain.cancel(before, now, operator=True)
+            await self._store(tx, before, after, now)
+        return await self._tear_down(after, now)
 
     async def produced(self, session_id: UUID, workspace_id: UUID) -> LiveInput:
         """The live input, for its operator."""

@@ -20,11 +20,11 @@ from luxxon_core.kernel.errors import (
 from luxxon_core.kernel.ids import NewId
 from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.media.ports import Edge
+from luxxon_core.media.ports import Edge, PictureFaults, Scaler
 from luxxon_core.pricing.usecases import Pricing
 from luxxon_core.sessions import domain
 from luxxon_core.sessions.domain import Session, State
-from luxxon_core.sessions.ports import Pools, Sessions, Settlements
+from luxxon_core.sessions.ports import Current, Pools, Sessions, Settlements
 from luxxon_core.telemetry.domain import Reason, Window
 from luxxon_core.telemetry.ports import Windows
 from luxxon_core.workspaces.domain import Workspace
@@ -49,12 +49,15 @@ class Steps:
 
     uow: UnitOfWork
     sessions: Sessions
+    current: Current
     workspaces: Workspaces
     windows: Windows
+    faults: PictureFaults
     settlements: Settlements
     pools: Pools
     pricing: Pricing
     edge: Edge
+    scaler: Scaler
     new_id: NewId
     policy: Policy
 
@@ -67,6 +70,7 @@ class Steps:
         if after.metered:
             assert after.ended_at is not None
             await self.windows.close_all(tx, after.id, after.ended_at)
+            await self.faults.close(tx, after.id, None, after.ended_at)
             await self._queue_settlement(tx, after, now)
         if after.operator_workspace_id is not None:
             await self.workspaces.release(tx, after.operator_workspace_id, now)
@@ -83,7 +87,9 @@ class Steps:
         Returns the session as it is stored now: without the live input, where that is gone.
         """
         live_input = session.live_input
-        if live_input is None or live_input.edge != self.edge.name or not await self._delete(live_input, now):
+        if live_input is None or live_input.edge not in self.edge.names:
+            return session
+        if not await self._delete(live_input, now):
             return session
         return replace(session, live_input=None)
 
@@ -92,7 +98,7 @@ class Steps:
     ) -> datetime | None:
         """Since when the live input's edge is gone; None while it is there: ours, or one that another server
         has stamped within ``silent``."""
-        if live_input.edge == self.edge.name:
+        if live_input.edge in self.edge.names:
             return None
         alive_at = await self.sessions.alive_at(tx, live_input.edge)
         if alive_at is None:
@@ -110,9 +116,13 @@ class Steps:
         if session.state is not State.LIVE or session.live_input is None:
             return False
         since = await self._lost_since(tx, session.live_input, now, silent)
-        return since is not None and await self.windows.open(
-            tx, self.new_id(), session.id, Reason.NETWORK_ERROR, since
-        )
+        return since is not None and await self._media_lost(tx, session.id, since)
+
+    async def _media_lost(self, tx: Tx, session_id: UUID, since: datetime) -> bool:
+        """Open the NETWORK_ERROR window; where there is no picture, nothing is wrong with it. Whether it was
+        not open already."""
+        await self.faults.close(tx, session_id, None, since)
+        return await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, since)
 
     async def _delete(self, live_input: LiveInput, now: datetime) -> bool:
         """Tell the edge, then note that it knows. What fails is tried again by the sweep: the session's end

@@ -30,7 +30,8 @@ class Lifecycle(Steps):
     """What no person asks for."""
 
     async def on_media(self, event: MediaEvent, now: datetime) -> None:
-        """First frame: LIVE. Media lost or back while LIVE: a NETWORK_ERROR window opens or closes."""
+        """First frame: LIVE. Media lost or back while LIVE: a NETWORK_ERROR window opens or closes. What is
+        wrong with the picture while LIVE is recorded, and is no concern of the meter."""
         async with self.uow.begin() as tx:
             session_id = await self.sessions.live_input_of(tx, event.uid)
             if session_id is None:
@@ -39,7 +40,13 @@ class Lifecycle(Steps):
             if before.live_input is None or before.live_input.uid != event.uid:
                 return  # it moved to another edge while we waited
             if event.kind is MediaEventKind.DISCONNECTED:
-                await self.windows.open(tx, self.new_id(), session_id, Reason.NETWORK_ERROR, event.at)
+                await self._media_lost(tx, session_id, event.at)
+                return
+            if event.kind is MediaEventKind.FAULT_BEGAN and event.fault is not None:
+                await self.faults.open(tx, self.new_id(), session_id, event.fault, event.at)
+                return
+            if event.kind is MediaEventKind.FAULT_ENDED:
+                await self.faults.close(tx, session_id, event.fault, event.at)
                 return
             if event.kind is MediaEventKind.FIRST_FRAME and before.state is State.ASSIGNED:
                 await self._store(tx, before, domain.go_live(before, now), now)
@@ -69,24 +76,26 @@ class Lifecycle(Steps):
         return swept
 
     async def stamp_alive(self, now: datetime) -> None:
-        """Note every second that the edge is being served: after a crash, what came later is not charged.
+        """Note every second that the edges are being served: after a crash, what came later is not charged.
 
         After a lapse, in which others took this edge for gone, it says again which live inputs have media.
         """
         async with self.uow.begin() as tx:
-            former = await self.sessions.stamp_alive(tx, self.edge.name, now)
-        if former is not None and former < now - domain.EDGE_SILENT:
+            formers = [await self.sessions.stamp_alive(tx, edge, now) for edge in sorted(self.edge.names)]
+        if any(former is not None and former < now - domain.EDGE_SILENT for former in formers):
             self.edge.announce()
 
     async def restore(self, now: datetime) -> int:
-        """After a restart: let the edge serve its live inputs of open sessions again.
+        """After a restart: let each edge serve its live inputs of open sessions again.
 
         A LIVE one had no media from the edge's last sign of life on and has none until its publisher is back:
         its NETWORK_ERROR window opens there.
         """
         async with self.uow.begin() as tx:
-            alive_at = await self.sessions.alive_at(tx, self.edge.name) or now
-            inputs = await self._without_media(tx, alive_at)
+            inputs = []
+            for edge in self.edge.names:
+                alive_at = await self.sessions.alive_at(tx, edge) or now
+                inputs += await self._without_media(tx, edge, alive_at)
         for live_input in inputs:
             try:
                 await self.edge.restore(live_input)
@@ -99,18 +108,20 @@ class Lifecycle(Steps):
         """Before the edge is closed: its LIVE sessions have no media from now on, and the other servers need
         not wait until it has been silent for long. Returns how many live inputs it leaves."""
         async with self.uow.begin() as tx:
-            inputs = await self._without_media(tx, now)
-            await self.sessions.retire_edge(tx, self.edge.name)
+            inputs = []
+            for edge in sorted(self.edge.names):
+                inputs += await self._without_media(tx, edge, now)
+                await self.sessions.retire_edge(tx, edge)
         return len(inputs)
 
-    async def _without_media(self, tx: Tx, since: datetime) -> list[LiveInput]:
+    async def _without_media(self, tx: Tx, edge: str, since: datetime) -> list[LiveInput]:
         ours = []
-        for live_input in await self.sessions.live_inputs(tx, self.edge.name):
+        for live_input in await self.sessions.live_inputs(tx, edge):
             session_id = await self.sessions.live_input_of(tx, live_input.uid)
             session = None if session_id is None else await self._found(tx, session_id)
             if session is None or session.live_input != live_input:
                 continue  # it moved to another edge meanwhile
-            await self.windows.open(tx, self.new_id(), session.id, Reason.NETWORK_ERROR, since)
+            await self._media_lost(tx, session.id, since)
             ours.append(live_input)
         return ours
 
@@ -131,14 +142,14 @@ class Lifecycle(Steps):
         """Tell the edge of what is over and was not torn down here: sessions that another server ended, live
         inputs that moved to another edge meanwhile, calls that failed. Returns how many it did now."""
         async with self.uow.read() as tx:
-            inputs = await self.sessions.torn_down(tx, self.edge.name, now - domain.EDGE_SILENT)
+            inputs = {
+                live_input: None  # those of silent edges are found under each name of ours
+                for edge in sorted(self.edge.names)
+                for live_input in await self.sessions.torn_down(tx, edge, now - domain.EDGE_SILENT)
+            }
         swept = 0
         for live_input in inputs:
-            if live_input.edge == self.edge.name:
-                swept += await self._delete(live_input, now)
-            else:
-                async with self.uow.begin() as tx:
-                    await self.sessions.mark_deleted(tx, live_input.uid, now)
+            swept += await self._delete(live_input, now)
         return swept + await self._prune(now)
 
     async def _prune(self, now: datetime) -> int:
@@ -148,7 +159,7 @@ class Lifecycle(Steps):
         if not serving:
             return 0
         async with self.uow.read() as tx:
-            gone = serving - await self.sessions.not_deleted(tx, serving)
+            gone = serving.keys() - await self.sessions.not_deleted(tx, serving)
         for uid in gone:
-            await self.edge.delete(LiveInput(uid, self.edge.name, "", ""))
+            await self.edge.delete(LiveInput(uid, serving[uid], "", ""))
         return len(gone)

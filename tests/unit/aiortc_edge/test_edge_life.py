@@ -11,14 +11,16 @@ from collections.abc import AsyncIterator, Sequence
 import av
 import pytest
 from aiortc import RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack
 from edge_peers import SDP, Service, connect, offer, peer, send_h264, serving, until
 
+from luxxon_core.adapters.aiortc_edge import decoder, private, rtp, udp
 from luxxon_core.adapters.aiortc_edge import mux as mux_module
 from luxxon_core.adapters.aiortc_edge import peer as peer_module
-from luxxon_core.adapters.aiortc_edge import private, rtp, udp
 from luxxon_core.adapters.aiortc_edge.channel import MEDIA_TIMEOUT
 from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
 from luxxon_core.adapters.aiortc_edge.mux import Mux, advertised_addresses
+from luxxon_core.adapters.aiortc_edge.publisher import Publisher
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.media.domain import MediaEvent, MediaEventKind
 from luxxon_core.media.ports import Edge
@@ -178,6 +180,29 @@ async def test_close_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
 
 
+async def test_nothing_of_a_publisher_with_sound_outlives_a_takeover_without(service: Service) -> None:
+    live_input = await service.edge.create()
+    before = set(map(id, _publishers()))
+    async with peer() as loud, peer() as mute:
+        send_h264(loud)
+        loud.addTransceiver(AudioStreamTrack(), "sendonly")
+        send_h264(mute)
+        await connect(service.http, loud, live_input.whip_url)
+        await until(lambda: loud.connectionState == "connected")
+        await connect(service.http, mute, live_input.whip_url)
+        await until(lambda: loud.connectionState == "closed")
+
+        def alone() -> bool:
+            gc.collect()
+            return len([each for each in _publishers() if id(each) not in before]) == 1
+
+        await until(alone)
+
+
+def _publishers() -> list[Publisher]:
+    return [each for each in gc.get_objects() if type(each) is Publisher]
+
+
 async def test_a_taken_port_is_a_start_error() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -185,6 +210,22 @@ async def test_a_taken_port_is_a_start_error() -> None:
         with pytest.raises(StartError, match=r"Cannot bind UDP 127\.0\.0\.1"):
             await edge.start()
         await edge.close()
+
+
+async def test_a_missing_decoder_is_a_start_error_and_leaves_the_port_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise StartError("media:decoder", "no decoder")
+
+    monkeypatch.setattr(decoder, "warm_up", missing)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with pytest.raises(StartError, match="no decoder"):
+        await AiortcEdge(public_url="", udp_port=port).start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", port))
 
 
 def test_a_missing_private_name_is_a_start_error(monkeypatch: pytest.MonkeyPatch) -> None:

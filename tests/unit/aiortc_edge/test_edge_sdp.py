@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
@@ -11,7 +12,7 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luxxon_core.adapters.aiortc_edge import sdp
+from luxxon_core.adapters.aiortc_edge import sdp, sdp_answer, sdp_fragment
 
 FINGERPRINT = "sha-256 " + ":".join(["AB"] * 32)
 BROWSER = f"""v=0
@@ -56,7 +57,7 @@ a=rtpmap:103 rtx/90000
 a=fmtp:103 apt=102
 """.replace("\n", "\r\n")
 
-LOCAL = sdp.Local(
+LOCAL = sdp_answer.Local(
     ice=sdp.IceCredentials("abcd", "p" * 32),
     addresses=("192.0.2.1", "10.0.0.1"),
     port=5000,
@@ -91,15 +92,15 @@ def test_a_browsers_offer_is_understood() -> None:
 
 def test_a_publisher_is_taken_in_a_codec_whose_pictures_can_be_shown() -> None:
     audio, video = sdp.parse_offer(BROWSER).media
-    chosen = sdp.publisher_codec(video)
+    chosen = sdp_answer.publisher_codec(video)
     assert chosen is not None and chosen.name == "VP8"
-    sound = sdp.publisher_codec(audio)
+    sound = sdp_answer.publisher_codec(audio)
     assert sound is not None and sound.name == "opus"
 
 
 def test_a_codec_that_is_only_passed_through_is_taken_if_there_is_no_other() -> None:
     text = edited(("VP8/90000", "AV1/90000"), ("H264/90000", "H265/90000"))
-    chosen = sdp.publisher_codec(sdp.parse_offer(text).media[1])
+    chosen = sdp_answer.publisher_codec(sdp.parse_offer(text).media[1])
     assert chosen is not None and chosen.name == "VP9"
 
 
@@ -111,22 +112,22 @@ def test_a_viewer_gets_the_published_profile_if_it_offers_it() -> None:
     )
     video = sdp.parse_offer(more).media[1]
     high = sdp.Codec(120, "H264", 90000, parameters="packetization-mode=1;profile-level-id=640028")
-    main = sdp.Codec(120, "H264", 90000, parameters="packetization-mode=1;profile-level-id=4d0028")
-    exact, nearest = sdp.viewer_codec(video, high), sdp.viewer_codec(video, main)
+    base = sdp.Codec(120, "H264", 90000, parameters="packetization-mode=1;profile-level-id=420028")
+    exact, other = sdp_answer.viewer_codec(video, high), sdp_answer.viewer_codec(video, base)
     assert exact is not None and exact.payload_type == 104
-    assert nearest is not None and nearest.payload_type == 102
-    assert sdp.viewer_codec(video, sdp.Codec(1, "AV1", 90000)) is None
+    assert other is not None and other.payload_type == 102
+    assert sdp_answer.viewer_codec(video, sdp.Codec(1, "AV1", 90000)) is None
 
 
 def test_the_answer_is_ice_lite_bundled_and_readable_by_another_implementation() -> None:
     offer = sdp.parse_offer(BROWSER)
-    video = sdp.publisher_codec(offer.media[1])
+    video = sdp_answer.publisher_codec(offer.media[1])
     assert video is not None
     accepted = {
-        0: sdp.Accepted(offer.media[0].codecs[0], "inactive"),
-        1: sdp.Accepted(sdp.start_bitrate_hint(video, 1500), "recvonly", ("ssrc:1 cname:x",)),
+        0: sdp_answer.Accepted(offer.media[0].codecs[0], "inactive"),
+        1: sdp_answer.Accepted(sdp_answer.start_bitrate_hint(video, 1500), "recvonly", ("ssrc:1 cname:x",)),
     }
-    text = sdp.build_answer(offer, accepted, LOCAL)
+    text = sdp_answer.build_answer(offer, accepted, LOCAL)
     answer = SessionDescription.parse(text)
     assert answer.group[0].items == ["0", "1"]
     media = answer.media[1]
@@ -142,13 +143,13 @@ def test_the_answer_is_ice_lite_bundled_and_readable_by_another_implementation()
 
 def test_other_stacks_get_no_browser_hint() -> None:
     codec = sdp.Codec(96, "H264", 90000, parameters="packetization-mode=1", feedback=("nack", "nack pli"))
-    assert sdp.start_bitrate_hint(codec, 1500) == codec
+    assert sdp_answer.start_bitrate_hint(codec, 1500) == codec
 
 
 def test_a_data_channel_is_rejected_in_the_answer() -> None:
     offer = sdp.parse_offer(BROWSER + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n")
-    agreed = {1: sdp.Accepted(offer.media[1].codecs[1], "recvonly")}
-    text = sdp.build_answer(offer, agreed, LOCAL)
+    agreed = {1: sdp_answer.Accepted(offer.media[1].codecs[1], "recvonly")}
+    text = sdp_answer.build_answer(offer, agreed, LOCAL)
     assert "m=application 0 UDP/DTLS/SCTP webrtc-datachannel" in text
     assert "m=audio 0 " in text
     assert "a=group:BUNDLE 1\r\n" in text
@@ -161,6 +162,9 @@ def test_a_data_channel_is_rejected_in_the_answer() -> None:
         ((("a=rtcp-mux\r\n", ""),), []),
         ((("a=group:BUNDLE 0 1", "a=group:BUNDLE 1"),), [1]),
         ((("a=group:BUNDLE 0 1\r\n", ""),), [1]),
+        ((("a=group:BUNDLE 0 1\r\n", ""), ("m=video", "m=text")), [0]),
+        ((("a=group:BUNDLE 0 1", "a=group:BUNDLE 0 1 2"),), [0, 1]),
+        ((("UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF"),), [0, 1]),
         ((("UDP/TLS/RTP/SAVPF", "RTP/AVP"),), []),
     ],
 )
@@ -168,16 +172,74 @@ def test_what_shares_our_transport(changes: tuple[tuple[str, str], ...], usable:
     assert [index for index, _ in sdp.usable_media(sdp.parse_offer(edited(*changes)))] == usable
 
 
+def test_no_media_is_no_mistake_of_grammar() -> None:
+    with pytest.raises(sdp.UnusableSdp):
+        sdp.parse_offer(BROWSER.partition("m=")[0])
+
+
 @pytest.mark.parametrize(
-    ("offered", "ours"), [("actpass", "passive"), ("active", "passive"), ("passive", "active")]
+    ("offered", "ours"),
+    [("", "passive"), ("actpass", "passive"), ("active", "passive"), ("passive", "active")],
 )
 def test_dtls_role(offered: str, ours: str) -> None:
-    assert sdp.setup_for(offered) == ours
+    assert sdp_answer.setup_for(offered) == ours
+
+
+def h264(profile_level_id: str, mode: int = 1, payload_type: int = 96) -> sdp.Codec:
+    parameters = f"level-asymmetry-allowed=1;packetization-mode={mode};profile-level-id={profile_level_id}"
+    return sdp.Codec(payload_type, "H264", 90000, parameters=parameters)
+
+
+def video_of(*codecs: sdp.Codec) -> sdp.Media:
+    return replace(sdp.parse_offer(BROWSER).media[1], codecs=codecs)
+
+
+@pytest.mark.parametrize(
+    ("published", "offered", "chosen"),
+    [
+        # the same profile, whatever its level; its flags say it in two ways
+        ("42e01f", ["42001f", "42e01f", "64001f"], 1),
+        ("42c028", ["64001f", "42e01f"], 1),
+        ("4d801f", ["64001f", "42e01f"], 1),
+        ("640c1f", ["42e01f", "64001f", "640c1f"], 2),
+        # else the nearest that plays it
+        ("42e01f", ["4d001f", "64001f"], 0),
+        ("42e01f", ["64001f", "4d001f"], 1),
+        ("42001f", ["58001f", "64001f"], 1),
+        ("4d001f", ["42e01f", "64001f"], 1),
+        ("640c1f", ["4d001f", "64001f"], 1),
+        # else the first: most decoders play more than they say
+        ("64001f", ["42e01f", "42001f"], 0),
+        ("7a001f", ["42e01f", "64001f"], 0),
+        # of equals the one whose level suffices
+        ("42e02a", ["42e01f", "42e034"], 1),
+        ("nonsense", ["42e01f", "64001f"], 0),
+    ],
+)
+def test_which_h264_a_viewer_gets(published: str, offered: list[str], chosen: int) -> None:
+    codecs = [h264(one, payload_type=96 + at) for at, one in enumerate(offered)]
+    assert sdp_answer.viewer_codec(video_of(*codecs), h264(published)) is codecs[chosen]
+
+
+def test_a_viewer_who_takes_single_packets_alone_is_the_last_resort() -> None:
+    single, fragments = h264("42e01f", mode=0), h264("64001f", mode=1)
+    assert sdp_answer.viewer_codec(video_of(single, fragments), h264("42e01f", mode=1)) is fragments
+    assert sdp_answer.viewer_codec(video_of(single), h264("42e01f", mode=1)) is single
+    assert sdp_answer.viewer_codec(video_of(fragments, single), h264("42e01f", mode=0)) is single
+
+
+@pytest.mark.parametrize(("name", "key"), [("VP9", "profile-id"), ("AV1", "profile")])
+def test_vp9_and_av1_go_out_in_their_profile_alone(name: str, key: str) -> None:
+    plain, deep = sdp.Codec(98, name, 90000), sdp.Codec(100, name, 90000, parameters=f"{key}=2")
+    said = sdp.Codec(99, name, 90000, parameters=f"level-idx=5;{key}=0")
+    assert sdp_answer.viewer_codec(video_of(deep, plain), said) is plain
+    assert sdp_answer.viewer_codec(video_of(plain, deep), deep) is deep
+    assert sdp_answer.viewer_codec(video_of(plain), deep) is None
 
 
 def test_an_unknown_dtls_role_is_unusable() -> None:
     with pytest.raises(sdp.UnusableSdp):
-        sdp.setup_for("holdconn")
+        sdp_answer.setup_for("holdconn")
 
 
 @pytest.mark.parametrize(
@@ -186,12 +248,15 @@ def test_an_unknown_dtls_role_is_unusable() -> None:
         "",
         "hello",
         "v=0\r\n",
+        edited(("t=0 0\r\n", "")),
         edited(("m=video 9", "m=video nine")),
         edited(("a=rtpmap:96 VP8/90000", "a=rtpmap:96 VP8")),
         edited(("98 96 97 102 103", "98 96 x")),
         edited(("98 96 97 102 103", "98 960")),
         edited(("a=mid:1", "a=mid:0")),
         edited((FINGERPRINT, "sha-256 nothex")),
+        edited(("a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n", "")),
+        edited(("a=ice-ufrag:EsAw", "a=ice-ufrag:Es Aw")),
         "v=0\r\n" + "m=audio 9 X 0\r\n" * 17,
     ],
 )
@@ -203,10 +268,10 @@ def test_malformed_sdp_is_called_so(text: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_an_offer_or_malformed(text: str) -> None:
     for candidate in (text, "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n" + text):
-        with suppress(sdp.MalformedSdp):
+        with suppress(sdp.MalformedSdp, sdp.UnusableSdp):
             list(sdp.usable_media(sdp.parse_offer(candidate)))
         with suppress(sdp.MalformedSdp):
-            sdp.restart_requested(candidate)
+            sdp_fragment.parse_fragment(candidate)
 
 
 @given(st.data())
@@ -219,22 +284,66 @@ def test_a_damaged_offer_never_crashes_the_answer(data: st.DataObject) -> None:
         )
     try:
         offer = sdp.parse_offer("\r\n".join(lines))
-    except sdp.MalformedSdp:
+    except (sdp.MalformedSdp, sdp.UnusableSdp):
         return
-    agreed = {index: sdp.Accepted(media.codecs[0], "recvonly") for index, media in sdp.usable_media(offer)}
-    sdp.build_answer(offer, agreed, LOCAL)
+    agreed = {
+        index: sdp_answer.Accepted(media.codecs[0], "recvonly") for index, media in sdp.usable_media(offer)
+    }
+    sdp_answer.build_answer(offer, agreed, LOCAL)
 
 
 def test_an_ice_restart_is_told_from_trickled_candidates() -> None:
     trickle = "a=mid:0\r\na=candidate:1 1 udp 1 192.0.2.9 9 typ host\r\n"
-    assert not sdp.restart_requested(trickle)
-    assert sdp.restart_requested("a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n")
-    with pytest.raises(sdp.MalformedSdp):
-        sdp.restart_requested("a=ice-ufrag:bad ufrag\r\na=ice-pwd:x\r\n")
+    assert sdp_fragment.parse_fragment(trickle).ice is None
+    restart = "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n"
+    assert sdp_fragment.parse_fragment(restart).ice == sdp.IceCredentials("ysXw", "vw5LmwG4y/e6dPP/zAP9Gp5k")
     offer = sdp.parse_offer(BROWSER)
-    agreed = {1: sdp.Accepted(offer.media[1].codecs[1], "recvonly")}
-    fragment = sdp.restart_fragment(offer, agreed, LOCAL)
+    agreed = {1: sdp_answer.Accepted(offer.media[1].codecs[1], "recvonly")}
+    fragment = sdp_fragment.restart_fragment(offer, agreed, LOCAL)
     assert "a=ice-ufrag:abcd\r\n" in fragment and "a=candidate:1 1 udp " in fragment
+    told = [line for line in fragment.split("\r\n") if line.startswith(("a=ice-lite", "a=ice-options"))]
+    assert told == [
+        line for line in sdp_answer.build_answer(offer, agreed, LOCAL).split("\r\n") if line in told
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "v=0\r\n",
+        "a=\r\n",
+        "m=audio\r\n",
+        "a=ice-ufrag:bad ufrag\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n",
+        "a=ice-ufrag:ysXw\r\n",
+        "a=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n",
+        "a=candidate:nonsense\r\n",
+        "a=candidate:1 1 udp 1 192.0.2.9 port typ host\r\n",
+    ],
+)
+def test_a_malformed_fragment_is_called_so(text: str) -> None:
+    with pytest.raises(sdp.MalformedSdp):
+        sdp_fragment.parse_fragment(text)
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        "candidate:1 1 udp 2113937151 6f2c0e0a-3d53-4c5f-9b1e-57c9f0a7d1a4.local 51234 typ host",
+        "candidate:1 1 udp 1 no.such.host.invalid 9 typ host",
+        "candidate:1 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active generation 0 ufrag EsAw",
+        "candidate:1 1 quic 1 192.0.2.1 9 typ tomorrow",
+        "candidate:1 1 udp 1 2001:db8::1 9 typ srflx raddr 192.0.2.1 rport 9",
+        "candidate:1 9 udp 1 192.0.2.1 99999 typ host",
+        "candidate:",
+        "end-of-candidates",
+    ],
+)
+def test_a_candidate_of_no_use_does_not_spoil_the_fragment(candidate: str) -> None:
+    text = "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\nm=audio 9 RTP/AVP 0\r\na=mid:7\r\n"
+    text += f"a={candidate}\r\n"
+    assert sdp_fragment.parse_fragment(text).ice is not None
 
 
 async def test_aiortcs_own_offer_is_understood() -> None:

@@ -21,6 +21,7 @@ from luxxon_core.adapters.chain.embedded_evm import Call, Evm, RpcError
 from luxxon_core.adapters.chain.embedded_store import ChainStore
 from luxxon_core.adapters.chain.reverts import refusal
 from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.adapters.chain.settlements import RpcSettlements
 from luxxon_core.settlement.domain import Payload, compose
 from luxxon_core.settlement.ports import InsufficientPool, SettlementRefused
 from tests.services import missing
@@ -89,9 +90,9 @@ async def test_every_split_is_within_the_contracts_limit_and_nothing_above_is(
     assert payload.charged_uusdc == rate * seconds
     # the limit is looked at before the pool: only what passes it gets as far as the empty pool
     with pytest.raises(InsufficientPool):
-        await ports.sign(payload, 0)
+        await RpcSettlements(ports).simulate([payload])
     with pytest.raises(SettlementRefused, match="ExceedsCharge"):
-        await ports.sign(raised(payload, over), 0)
+        await RpcSettlements(ports).simulate([raised(payload, over)])
 
 
 def raised(payload: Payload, over: int) -> Payload:

@@ -162,7 +162,7 @@ async def test_the_chain_is_asked_no_more_than_it_must(stage: Stage) -> None:
             return await super()._rpc(method, *params)
 
     wallet = await stage.deployer.wallet(owner.address)
-    rpc = Counted(stage.rpc._rpc_url, wallet, wallet, chain_id=31337)
+    rpc = Counted(stage.deployer.rpc_url, wallet, wallet, chain_id=31337)
     wallets = EthereumWallets(rpc)
     for address, signature, expected in (
         (owner.address, GENUINE, []),
@@ -355,7 +355,6 @@ async def test_a_chain_that_is_gone_or_silent_is_an_upstream_failure(
     port = silent.sockets[0].getsockname()[1]
     for url in ("http://127.0.0.1:1", f"http://127.0.0.1:{port}"):
         rpc = rpc_of(chain, url)
-        await rpc.connect()
         monkeypatch.setattr(signatures, "CHECK_SECONDS", 0.5)
         with pytest.raises(ExternalError):
             await EthereumWallets(rpc).verify(owner.address, MESSAGE, "0x" + signed(thief, MESSAGE).hex())

@@ -33,7 +33,7 @@ from luxxon_core.events.schemas import EVENTS, Named
 from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.wire import convert, encode
-from luxxon_core.media.domain import LiveInput
+from luxxon_core.media.domain import Fault, LiveInput, PictureFault
 from luxxon_core.sessions.domain import Session, State, Terms
 from luxxon_core.telemetry.domain import Reason, Window
 
@@ -55,6 +55,7 @@ LIVE = Session(
 ENDED = replace(LIVE, state=State.ENDED, ended_at=NOON + timedelta(seconds=62), clean_seconds=60)
 PAID = Payment("CONFIRMED", 60, 51_000, 9_000, "0xab", NOON)
 WINDOW = Window(Reason.NETWORK_ERROR, NOON, NOON + timedelta(seconds=4))
+DARK = PictureFault(Fault.BLACK, NOON, NOON + timedelta(seconds=4))
 FACTS_OF = {
     Kind.SESSION_STATE: without_urls(LIVE),
     Kind.WINDOW_OPENED: replace(WINDOW, closed_at=None),
@@ -63,6 +64,8 @@ FACTS_OF = {
     Kind.TELEMETRY_SAMPLE: Fix(1.5, 2.5, 3, None),
     Kind.VIDEO_CONNECTED: Video(INPUT.uid),
     Kind.VIDEO_DISCONNECTED: Video(INPUT.uid),
+    Kind.QUALITY_DEGRADED: replace(DARK, closed_at=None),
+    Kind.QUALITY_RESTORED: DARK,
 }
 
 

@@ -10,8 +10,8 @@ import pytest
 import structlog
 from frame_server import ORIGIN, Desk, Served, envelope_of, framed, refused, serving
 
-from luxxon_core.cli import _logging
 from luxxon_core.http import decoding
+from luxxon_core.runner import log_to_stderr
 
 SESSION = "0f1e2d3c-0000-4000-8000-000000000000"
 
@@ -60,7 +60,7 @@ async def test_what_is_no_http_gets_the_envelope_too(served: Served, sent: bytes
 
 async def test_a_refused_request_is_not_quoted(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """The parser's own words would: they are for nobody's eyes."""
-    _logging("debug")
+    log_to_stderr("debug")
     try:
         answer = await served.raw(HTTP + b"Authorization: Bearer lxxn_se\x00cret\r\n\r\n")
     finally:
@@ -153,7 +153,7 @@ async def test_a_request_id_that_is_none_is_replaced(served: Served, bad: str) -
 async def test_a_log_line_knows_its_request_and_no_secret(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _logging("debug", "json")
+    log_to_stderr("debug", "json")
     try:
         async with serving(framed(desk)) as served:
             headers = {"X-Request-Id": "my-id"}

@@ -127,6 +127,9 @@ def test_every_error_of_a_row_and_of_its_guard_is_documented(row: Operation) -> 
     assert {(500, "INTERNAL_SERVER_ERROR"), (500, "DATABASE_ERROR"), (429, "RATE_LIMITED")} <= shown
     if row.access is Access.PUBLIC:
         assert item["security"] == []
+    elif row.access is Access.LINK:
+        assert item["security"] == [{"link-token": []}]
+        assert {(401, "NOT_AUTHENTICATED"), (401, "INVALID_TOKEN"), (503, "AUTHZ_ERROR")} <= shown
     else:
         family = ("NOT_AUTHENTICATED", "INVALID_TOKEN", "INVALID_API_KEY", "REVOKED_API_KEY")
         assert {(401, code) for code in family} <= shown

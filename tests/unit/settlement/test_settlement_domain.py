@@ -78,7 +78,7 @@ def test_retries_grow_apart_up_to_a_limit(attempts: int) -> None:
 def test_receipts_are_asked_for_often_at_first() -> None:
     waited = (0, 2, 4, 40, 4000)
     asked = [poll_interval(timedelta(seconds=seconds)) for seconds in waited]
-    assert asked == [timedelta(seconds=seconds) for seconds in (1, 1, 1, 10, 30)]
+    assert asked == [timedelta(seconds=seconds) for seconds in (0.25, 0.5, 1, 10, 30)]
     assert asked[-1] == LAST_POLL
 
 
@@ -110,7 +110,7 @@ def test_the_view_says_no_more_than_is_known() -> None:
     }
     base = {"sessionId": str(SESSION), "payload": shown}
     assert seen(SettlementView.of(SESSION, pending)) == base | {"state": "PENDING"}
-    submitted = replace(pending, state=SettlementState.SUBMITTED, tx_hash="0xab", raw_tx=b"raw")
+    submitted = replace(pending, state=SettlementState.SUBMITTED, tx_hash="0xab")
     assert seen(SettlementView.of(SESSION, submitted)) == base | {"state": "SUBMITTED", "txHash": "0xab"}
     confirmed = replace(submitted, state=SettlementState.CONFIRMED, confirmed_at=NOW)
     assert seen(SettlementView.of(SESSION, confirmed)) == base | {
@@ -118,3 +118,5 @@ def test_the_view_says_no_more_than_is_known() -> None:
         "txHash": "0xab",
         "confirmedAt": "2026-05-13T12:00:00.000Z",
     }
+    final = seen(SettlementView.of(SESSION, replace(confirmed, final_at=NOW)))
+    assert final["finalAt"] == "2026-05-13T12:00:00.000Z"

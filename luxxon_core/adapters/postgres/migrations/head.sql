@@ -1,4 +1,4 @@
--- revision: 0004
+-- revision: 0007
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -415,3 +415,124 @@ CREATE INDEX settlement_unpaid_idx ON settlement (consumer_wallet) WHERE state <
 CREATE INDEX settlement_paid_idx ON settlement (consumer_wallet, block_number) WHERE state = 'CONFIRMED';
 
 UPDATE alembic_version SET version_num='0004' WHERE alembic_version.version_num = '0003';
+
+-- Running upgrade 0004 -> 0005
+
+CREATE TABLE picture_fault (
+    id UUID NOT NULL,
+    session_id UUID NOT NULL,
+    fault TEXT NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT picture_fault_pkey PRIMARY KEY (id),
+    CONSTRAINT picture_fault_fault_check CHECK (fault in ('BLACK', 'FROZEN', 'UNDECODED')),
+    CONSTRAINT picture_fault_order_check CHECK (closed_at >= opened_at),
+    CONSTRAINT picture_fault_session_id_fkey FOREIGN KEY(session_id) REFERENCES session (id)
+);
+
+CREATE UNIQUE INDEX picture_fault_one_open_key ON picture_fault (session_id, fault) WHERE closed_at is null;
+
+CREATE INDEX picture_fault_session_id_idx ON picture_fault (session_id);
+
+UPDATE alembic_version SET version_num='0005' WHERE alembic_version.version_num = '0004';
+
+-- Running upgrade 0005 -> 0006
+
+DROP INDEX workspace_busy_idx;
+
+UPDATE alembic_version SET version_num='0006' WHERE alembic_version.version_num = '0005';
+
+-- Running upgrade 0006 -> 0007
+
+CREATE TABLE settlement_tx (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    chain_id BIGINT NOT NULL,
+    signer TEXT NOT NULL,
+    nonce BIGINT,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    waiting_since TIMESTAMP WITH TIME ZONE,
+    next_look_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT settlement_tx_pkey PRIMARY KEY (id),
+    CONSTRAINT settlement_tx_chain_id_signer_nonce_key UNIQUE (chain_id, signer, nonce)
+);
+
+COMMENT ON COLUMN settlement_tx.signer IS 'address whose nonce it uses';
+
+COMMENT ON COLUMN settlement_tx.nonce IS 'null: somebody else''s';
+
+COMMENT ON COLUMN settlement_tx.signed_at IS 'the newest version';
+
+COMMENT ON COLUMN settlement_tx.waiting_since IS 'null: a block has it';
+
+COMMENT ON COLUMN settlement_tx.closed_at IS 'final';
+
+CREATE INDEX settlement_tx_due_idx ON settlement_tx (next_look_at) WHERE closed_at is null;
+
+CREATE TABLE settlement_tx_version (
+    tx_id BIGINT NOT NULL,
+    number INTEGER NOT NULL,
+    tx_hash TEXT NOT NULL,
+    raw BYTEA,
+    max_fee BIGINT,
+    priority_fee BIGINT,
+    cancels BOOLEAN NOT NULL,
+    CONSTRAINT settlement_tx_version_pkey PRIMARY KEY (tx_id, number),
+    CONSTRAINT settlement_tx_version_tx_id_fkey FOREIGN KEY(tx_id) REFERENCES settlement_tx (id)
+);
+
+COMMENT ON COLUMN settlement_tx_version.raw IS 'signed transaction, stored before it is broadcast';
+
+COMMENT ON COLUMN settlement_tx_version.max_fee IS 'wei for a gas';
+
+COMMENT ON COLUMN settlement_tx_version.priority_fee IS 'wei for a gas';
+
+COMMENT ON COLUMN settlement_tx_version.cancels IS 'pays nobody';
+
+ALTER TABLE settlement ADD COLUMN waits_for TEXT;
+
+ALTER TABLE settlement ADD COLUMN short_at_block BIGINT;
+
+ALTER TABLE settlement ADD COLUMN tx_id BIGINT;
+
+ALTER TABLE settlement ADD COLUMN final_at TIMESTAMP WITH TIME ZONE;
+
+ALTER TABLE settlement ADD CONSTRAINT settlement_tx_id_fkey FOREIGN KEY(tx_id) REFERENCES settlement_tx (id);
+
+ALTER TABLE settlement ADD CONSTRAINT settlement_waits_check CHECK (waits_for in ('DEPOSIT', 'FEES', 'OPERATOR'));
+
+CREATE INDEX settlement_tx_id_idx ON settlement (tx_id);
+
+CREATE INDEX settlement_waits_idx ON settlement (waits_for, consumer_wallet) WHERE waits_for is not null;
+
+insert into settlement_tx (chain_id, signer, nonce, created_at, signed_at, waiting_since, next_look_at)
+    select coalesce((
+               select split_part(contract, ':', 1)::bigint from chain_cursor order by updated_at desc limit 1
+           ), 0), signer, nonce, submitted_at, submitted_at, submitted_at, submitted_at
+    from settlement where state = 'SUBMITTED';
+
+insert into settlement_tx_version (tx_id, number, tx_hash, raw, cancels)
+    select t.id, 0, s.tx_hash, s.raw_tx, false
+    from settlement s join settlement_tx t on t.signer = s.signer and t.nonce = s.nonce
+    where s.state = 'SUBMITTED';
+
+update settlement s set tx_id = t.id
+    from settlement_tx t
+    where s.state = 'SUBMITTED' and t.signer = s.signer and t.nonce = s.nonce;
+
+update settlement set final_at = confirmed_at where state = 'CONFIRMED';
+
+DROP INDEX settlement_signer_nonce_key;
+
+DROP INDEX settlement_due_idx;
+
+CREATE INDEX settlement_due_idx ON settlement (next_attempt_at) WHERE state = 'PENDING';
+
+ALTER TABLE settlement DROP COLUMN signer;
+
+ALTER TABLE settlement DROP COLUMN nonce;
+
+ALTER TABLE settlement DROP COLUMN raw_tx;
+
+UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';

@@ -5,6 +5,13 @@ from session s
 where s.id = $2
 on conflict do nothing;
 
+-- name: add_all
+insert into event (kind, session_id, consumer_workspace_id, operator_workspace_id, data, at)
+select $1, s.id, s.consumer_workspace_id, s.operator_workspace_id, given.data::jsonb, coalesce(given.at, now())
+from unnest($2::uuid[], $3::text[], $4::timestamptz[]) as given (session_id, data, at)
+join session s on s.id = given.session_id
+on conflict do nothing;
+
 -- name: add_samples
 insert into event (kind, session_id, consumer_workspace_id, operator_workspace_id, data, at)
 select 'telemetry.sample', s.id, s.consumer_workspace_id, s.operator_workspace_id, $2::jsonb, $3
@@ -88,7 +95,8 @@ limit $3;
 select id from event where session_id = $1 and position is null;
 
 -- name: payment
-select state, chargeable_seconds, to_amount_uusdc, fee_amount_uusdc, tx_hash, confirmed_at
+select state, chargeable_seconds, to_amount_uusdc, fee_amount_uusdc, tx_hash, confirmed_at,
+    coalesce(waits_for = 'OPERATOR', false) as parked
 from settlement
 where session_id = $1;
 

@@ -9,3 +9,6 @@ select state, count(*) as number, extract(epoch from $1 - min(created_at))::doub
 from settlement
 where state <> 'CONFIRMED'
 group by state;
+
+-- name: waiting
+select waits_for, count(*) as number from settlement where waits_for is not null group by waits_for;

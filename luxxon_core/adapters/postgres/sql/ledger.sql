@@ -30,6 +30,9 @@ insert into chain_event
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 on conflict do nothing;
 
+-- name: rows
+select * from chain_event where contract = $1 order by block_number, log_index, wallet_address;
+
 -- name: wallets_after
 select distinct wallet_address from chain_event where contract = $1 and block_number > $2;
 
@@ -57,6 +60,9 @@ select $1, wallet, balance, $4, $5 from unnest($2::text[], $3::numeric[]) as giv
 on conflict (contract, wallet_address) do update
 set balance_uusdc = excluded.balance_uusdc, block_number = excluded.block_number,
     updated_at = excluded.updated_at;
+
+-- name: pools
+select wallet_address, balance_uusdc from chain_pool where contract = $1;
 
 -- name: pool
 select balance_uusdc, block_number from chain_pool where contract = $1 and wallet_address = $2;

@@ -8,10 +8,11 @@ select
     online.n as available,
     (
         select count(*) from (
-            select from workspace
-            where availability = 'BUSY' and 'SUPPLIER' = any (roles) and deleted_at is null
-              and coverage_lat between $1 - 0.46 and $1 + 0.46 -- no circle is wider than 50 km
-              and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
+            select from session s join workspace w on w.id = s.operator_workspace_id
+            where s.state in ('ASSIGNED', 'LIVE')
+              and lx_near(s.requested_lat, s.requested_lng, $1, $2, 100000) -- no circle is wider than 50 km
+              and w.availability = 'BUSY' and 'SUPPLIER' = any (w.roles) and w.deleted_at is null
+              and lx_covers(w.coverage_lat, w.coverage_lng, w.coverage_radius_m, $1, $2)
             limit greatest($4::bigint - online.n, 0)
         ) some_busy
     ) as busy,

@@ -11,7 +11,13 @@ select s.*, l.uid, l.edge, l.whip_url, l.whep_url, p.tx_hash
 from session s
 left join live_input l on l.session_id = s.id and l.deleted_at is null
 left join settlement p on p.session_id = s.id
-where s.id = $1;
+where s.id = any($1::uuid[]);
+
+-- name: sights
+select s.id, s.state, s.consumer_workspace_id, s.operator_workspace_id, l.uid, l.edge, l.whip_url, l.whep_url
+from session s
+left join live_input l on l.session_id = s.id and l.deleted_at is null
+where s.id = any($1::uuid[]);
 
 -- name: lock
 select from session where id = $1 for update;
@@ -135,7 +141,9 @@ select coalesce((
     where w.wallet_address = $1 and s.state in ('REQUESTED', 'ASSIGNED', 'LIVE')
 ), 0)::bigint + coalesce((
     select sum(p.to_amount_uusdc + p.fee_amount_uusdc)
-    from settlement p where p.consumer_wallet = $1 and p.state <> 'CONFIRMED'
+    from settlement p
+    where p.consumer_wallet = $1 and p.state <> 'CONFIRMED'
+      and (p.block_number is null or p.block_number > $2)
 ), 0)::bigint + coalesce((
     select sum(p.to_amount_uusdc + p.fee_amount_uusdc)
     from settlement p where p.consumer_wallet = $1 and p.state = 'CONFIRMED' and p.block_number > $2

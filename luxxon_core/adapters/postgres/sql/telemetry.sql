@@ -24,9 +24,9 @@ select reason, opened_at, closed_at from disconnect_window where session_id = $1
 
 -- name: record
 update workspace
-set last_sequence = $2, last_seen_at = $3, last_lat = $4, last_lng = $5, last_accuracy_m = $6,
-    last_speed_mps = $7
-where id = $1 and coalesce(last_sequence, -1) < $2
+set last_sequence = coalesce($2::bigint, least(coalesce(last_sequence, -1), 9223372036854775806) + 1),
+    last_seen_at = $3, last_lat = $4, last_lng = $5, last_accuracy_m = $6, last_speed_mps = $7
+where id = $1 and ($2::bigint is null or coalesce(last_sequence, -1) < $2)
 returning id;
 
 -- name: live_sessions

@@ -1,8 +1,4 @@
-"""The schema, for Alembic and for people. Requests run the statements of ``sql/`` instead.
-
-Both flavours share these tables; what differs (functions and indexes over geography) is made by the
-migrations behind the same names, ``lx_covers`` first of all.
-"""
+"""Workspaces, sessions, media, events, and what requests leave behind."""
 
 from __future__ import annotations
 
@@ -20,30 +16,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    Numeric,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-
-
-def _moment(name: str, *, nullable: bool = True) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
+from luxxon_core.adapters.postgres.tables.base import metadata, moment
 
 workspace = Table(
     "workspace",
@@ -59,23 +39,22 @@ workspace = Table(
     Column("coverage_lng", Double),
     Column("coverage_radius_m", Double),
     Column("device_kind", Text),
-    _moment("idle_since"),
-    _moment("last_seen_at"),
+    moment("idle_since"),
+    moment("last_seen_at"),
     Column("last_sequence", BigInteger),
     Column("last_lat", Double),
     Column("last_lng", Double),
     Column("last_accuracy_m", REAL),
     Column("last_speed_mps", REAL),
-    _moment("created_at", nullable=False),
+    moment("created_at", nullable=False),
     Column("created_by_wallet", Text, nullable=False),
-    _moment("deleted_at"),
+    moment("deleted_at"),
     CheckConstraint("availability in ('OFFLINE', 'ONLINE', 'BUSY')", name="availability"),
     CheckConstraint("wished_availability in ('OFFLINE', 'ONLINE')", name="wished"),
     CheckConstraint(
         "availability <> 'ONLINE' or num_nulls(coverage_lat, coverage_lng, coverage_radius_m) = 0",
         name="coverage_whole",
     ),
-    Index("workspace_busy_idx", "coverage_lat", postgresql_where=text("availability = 'BUSY'")),
 )
 
 workspace_member = Table(
@@ -84,7 +63,7 @@ workspace_member = Table(
     Column("workspace_id", ForeignKey("workspace.id"), primary_key=True),
     Column("wallet_address", Text, primary_key=True, index=True),
     Column("role", Text, nullable=False),
-    _moment("created_at", nullable=False),
+    moment("created_at", nullable=False),
     CheckConstraint("role in ('OWNER', 'ADMIN', 'VIEWER')", name="role"),
 )
 
@@ -98,10 +77,10 @@ api_key = Table(
     Column("label", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
-    _moment("last_used_at"),
-    _moment("revoked_at"),
-    _moment("grace_period_end"),
-    _moment("created_at", nullable=False),
+    moment("last_used_at"),
+    moment("revoked_at"),
+    moment("grace_period_end"),
+    moment("created_at", nullable=False),
     Column("created_by_wallet", Text, nullable=False),
 )
 
@@ -112,8 +91,8 @@ challenge = Table(
     Column("wallet_address", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("message", Text, nullable=False),
-    _moment("expires_at", nullable=False),
-    _moment("used_at"),
+    moment("expires_at", nullable=False),
+    moment("used_at"),
 )
 
 session = Table(
@@ -133,9 +112,9 @@ session = Table(
     Column("platform_fee_bps", Integer, nullable=False),
     Column("dispatched", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
-    _moment("assigned_at"),
-    _moment("started_at"),
-    _moment("ended_at"),
+    moment("assigned_at"),
+    moment("started_at"),
+    moment("ended_at"),
     Column("clean_seconds", Integer, nullable=False, server_default="0"),
     Column("charged_uusdc", BigInteger, nullable=False, server_default="0"),
     CheckConstraint(
@@ -167,8 +146,8 @@ live_input = Table(
     Column("edge", Text, nullable=False),
     Column("whip_url", Text, nullable=False),
     Column("whep_url", Text, nullable=False),
-    _moment("created_at", nullable=False),
-    _moment("deleted_at"),
+    moment("created_at", nullable=False),
+    moment("deleted_at"),
     Column(
         "last_event_at",
         DateTime(timezone=True),
@@ -195,8 +174,8 @@ disconnect_window = Table(
     Column("id", Uuid, primary_key=True),
     Column("session_id", ForeignKey("session.id"), nullable=False, index=True),
     Column("reason", Text, nullable=False),
-    _moment("opened_at", nullable=False),
-    _moment("closed_at"),
+    moment("opened_at", nullable=False),
+    moment("closed_at"),
     CheckConstraint("reason in ('NETWORK_ERROR', 'STALE_TELEMETRY', 'OUTSIDE_GEOFENCE')", name="reason"),
     CheckConstraint("closed_at >= opened_at", name="order"),
     Index(
@@ -208,64 +187,23 @@ disconnect_window = Table(
     ),
 )
 
-settlement = Table(
-    "settlement",
-    metadata,
-    Column("session_id", ForeignKey("session.id"), primary_key=True),
-    Column("state", Text, nullable=False, server_default="PENDING"),
-    Column("consumer_wallet", Text, nullable=False),
-    Column("operator_wallet", Text, nullable=False),
-    Column("rate_uusdc", BigInteger, nullable=False),
-    Column("chargeable_seconds", Integer, nullable=False),
-    Column("to_amount_uusdc", BigInteger, nullable=False),
-    Column("fee_amount_uusdc", BigInteger, nullable=False),
-    Column("signer", Text, comment="address whose nonce the transaction uses"),
-    Column("nonce", BigInteger),
-    Column("raw_tx", LargeBinary, comment="signed transaction, stored before it is broadcast"),
-    Column("tx_hash", Text),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    _moment("next_attempt_at", nullable=False),
-    Column("last_error", Text),
-    _moment("created_at", nullable=False),
-    _moment("submitted_at"),
-    _moment("confirmed_at"),
-    Column("block_number", BigInteger),
-    CheckConstraint("state in ('PENDING', 'SUBMITTED', 'CONFIRMED')", name="state"),
-    CheckConstraint("to_amount_uusdc + fee_amount_uusdc = rate_uusdc * chargeable_seconds", name="amount"),
-    CheckConstraint("state <> 'SUBMITTED' or tx_hash is not null", name="submitted"),
-    Index(
-        "settlement_signer_nonce_key",
-        "signer",
-        "nonce",
-        unique=True,
-        postgresql_where=text("state = 'SUBMITTED'"),
-    ),
-    Index("settlement_unpaid_idx", "consumer_wallet", postgresql_where=text("state <> 'CONFIRMED'")),
-    Index(
-        "settlement_paid_idx",
-        "consumer_wallet",
-        "block_number",
-        postgresql_where=text("state = 'CONFIRMED'"),
-    ),
-    Index("settlement_due_idx", "next_attempt_at", postgresql_where=text("state <> 'CONFIRMED'")),
-)
-
-quote = Table(
-    "quote",
+picture_fault = Table(
+    "picture_fault",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
-    Column("lat", Double, nullable=False),
-    Column("lng", Double, nullable=False),
-    Column("duration_s", Integer, nullable=False),
-    Column("base_rate_uusdc", BigInteger, nullable=False),
-    Column("supply_bps", Integer, nullable=False),
-    Column("demand_bps", Integer, nullable=False),
-    Column("corridor_bps", Integer, nullable=False),
-    Column("rate_uusdc", BigInteger, nullable=False),
-    _moment("created_at", nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    Column("used_by_session", ForeignKey("session.id"), unique=True),
+    Column("session_id", ForeignKey("session.id"), nullable=False, index=True),
+    Column("fault", Text, nullable=False),
+    moment("opened_at", nullable=False),
+    moment("closed_at"),
+    CheckConstraint("fault in ('BLACK', 'FROZEN', 'UNDECODED')", name="fault"),
+    CheckConstraint("closed_at >= opened_at", name="order"),
+    Index(
+        "picture_fault_one_open_key",
+        "session_id",
+        "fault",
+        unique=True,
+        postgresql_where=text("closed_at is null"),
+    ),
 )
 
 idempotency = Table(
@@ -275,7 +213,7 @@ idempotency = Table(
     Column("key_hash", LargeBinary, primary_key=True, comment="sha256 of the Idempotency-Key"),
     Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of method, path, query and body"),
     Column("answer", LargeBinary, comment="encrypted with a key made from the Idempotency-Key"),
-    _moment("created_at", nullable=False),
+    moment("created_at", nullable=False),
     Column("lease_until", DateTime(timezone=True), nullable=False, comment="while the first request runs"),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
@@ -329,7 +267,7 @@ relationship_outbox = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("workspace_id", ForeignKey("workspace.id"), nullable=False),
     Column("wallet_address", Text, nullable=False),
-    _moment("created_at", nullable=False),
+    moment("created_at", nullable=False),
     Index("relationship_outbox_workspace_idx", "workspace_id", "id"),
 )
 
@@ -338,7 +276,7 @@ telemetry_sample = Table(
     metadata,
     Column("session_id", ForeignKey("session.id"), primary_key=True),
     Column("captured_at", DateTime(timezone=True), primary_key=True),
-    _moment("received_at", nullable=False),
+    moment("received_at", nullable=False),
     Column("lat", Double, nullable=False),
     Column("lng", Double, nullable=False),
     Column("accuracy_m", REAL, nullable=False),
@@ -346,53 +284,4 @@ telemetry_sample = Table(
     Column("signature", Text, nullable=False),
     Column("signed", Boolean, nullable=False, comment="the signature is the operator's wallet's"),
     Column("sensors", JSONB),
-)
-
-_CONTRACT = "chain id and address of the settlement contract"
-
-chain_event = Table(
-    "chain_event",
-    metadata,
-    Column("id", Uuid, primary_key=True, comment="made of contract, transaction, log and wallet"),
-    Column("contract", Text, nullable=False, comment=_CONTRACT),
-    Column("wallet_address", Text, nullable=False, comment="seen by every workspace of the wallet"),
-    Column("kind", Text, nullable=False),
-    Column("tx_hash", Text, nullable=False),
-    Column("log_index", Integer, nullable=False),
-    Column("block_number", BigInteger, nullable=False),
-    Column("confirmed_at", DateTime(timezone=True), nullable=False, comment="the block's timestamp"),
-    Column("amount_uusdc", Numeric(78, 0), nullable=False),
-    Column("pool_change_uusdc", Numeric(78, 0), nullable=False, comment="their sum is the wallet's pool"),
-    Column("related_session", Uuid),
-    CheckConstraint("kind in ('DEPOSIT', 'WITHDRAWAL', 'SETTLE', 'APPROVAL')", name="kind"),
-    UniqueConstraint("contract", "tx_hash", "log_index", "wallet_address"),
-    Index("chain_event_page_idx", "wallet_address", "contract", "block_number", "log_index"),
-    Index("chain_event_block_idx", "contract", "block_number"),
-)
-
-chain_block = Table(
-    "chain_block",
-    metadata,
-    Column("contract", Text, primary_key=True, comment=_CONTRACT),
-    Column("number", BigInteger, primary_key=True),
-    Column("hash", Text, nullable=False),
-    comment="the newest blocks that the watcher has consumed; another hash is a reorganisation",
-)
-
-chain_pool = Table(
-    "chain_pool",
-    metadata,
-    Column("contract", Text, primary_key=True, comment=_CONTRACT),
-    Column("wallet_address", Text, primary_key=True),
-    Column("balance_uusdc", Numeric(78, 0), nullable=False),
-    Column("block_number", BigInteger, nullable=False),
-    _moment("updated_at", nullable=False),
-)
-
-chain_cursor = Table(
-    "chain_cursor",
-    metadata,
-    Column("contract", Text, primary_key=True, comment=_CONTRACT),
-    Column("block_number", BigInteger, nullable=False, comment="the highest block consumed"),
-    _moment("updated_at", nullable=False),
 )

@@ -1,0 +1,384 @@
+"""A chain behind one node or several: which of them is asked, and which is believed.
+
+The first that works is asked, in the order given. One that fails is passed over until a probe in the
+background succeeds, so nobody waits for it twice; so is one whose head lies behind the others', or is on
+another chain. Transactions go to all: the same bytes are the same transaction wherever they arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from luxxon_core.adapters.chain.wire import NodeError, Unreachable, Wire, result_of, wire_to
+from luxxon_core.kernel.errors import ExternalError
+
+TIMEOUT_S = 10.0
+SHARED_TIMEOUT_S = 5.0
+"""Where there is another node to turn to; queries for logs may take long anywhere."""
+TRIES = 4
+"""Rounds through all nodes before a request fails for a reason that may pass in a moment."""
+FIRST_PAUSE_S = 0.1
+"""Between the first two rounds; it doubles."""
+DOWN_S = (1.0, 30.0)
+"""First and longest time until a node that failed is probed; it doubles in between."""
+MAX_REST_S = 2.0
+"""A node that asks to be left alone for no longer is waited for where there is no other."""
+LONGEST_REST_S = 300.0
+"""No Retry-After is taken for more than this."""
+COMPARE_S = 5.0
+"""How often the heads of several nodes are compared."""
+MAX_LAG = 5
+"""Blocks that a node's head may lie behind the others'."""
+SEND = "eth_sendRawTransaction"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Node:
+    """What we know of one node.
+
+    Attributes:
+        proven: it has told the right chain's id.
+        foreign: it has told another one's, and is not asked again.
+        down: it failed, and has not been probed with success since.
+        behind: its head lies too far behind the others'.
+        probe_at, rests_until: on the monotonic clock.
+    """
+
+    host: str
+    wire: Wire
+    proven: bool = False
+    foreign: bool = False
+    down: bool = False
+    behind: bool = False
+    head: int | None = None
+    pause: float = DOWN_S[0]
+    probe_at: float = 0.0
+    rests_until: float = 0.0
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def rank(self) -> int:
+        return 2 if self.down else 1 if self.behind else 0
+
+
+class _OldHead(Unreachable):
+    """A node's head is not believed; it is not down for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """How one node does.
+
+    Attributes:
+        host: all that may be shown of its URL.
+        head: the newest block that it told of.
+    """
+
+    host: str
+    usable: bool
+    head: int | None
+
+
+class Nodes:
+    """JSON-RPC requests to a chain.
+
+    Args:
+        urls: of the nodes, the preferred one first; ``http(s)`` or ``ws(s)``.
+        chain_id: what each must answer to eth_chainId where there are several; None takes what
+            the first says.
+        monotonic: seconds that only grow.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], chain_id: int | None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._nodes = [_Node(_host(url), wire_to(url)) for url in urls]
+        self._chain_id = chain_id
+        self._monotonic = monotonic
+        self._next_check = 0.0
+        self._check: asyncio.Task[None] | None = None
+        self._sending: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        tasks = [*self._sending, *([] if self._check is None else [self._check])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(node.wire.close() for node in self._nodes))
+
+    @property
+    def several(self) -> bool:
+        return len(self._nodes) > 1
+
+    def health(self) -> list[NodeHealth]:
+        """Of every node, the preferred one first."""
+        return [NodeHealth(one.host, not one.foreign and one.rank == 0, one.head) for one in self._nodes]
+
+    async def request(self, method: str, *params: object) -> Any:
+        """The result of one request.
+
+        Raises:
+            NodeError: the node answered with an error.
+            ExternalError: no node answered, or none in JSON-RPC.
+        """
+        self._compare()
+        if method == SEND and not self._alone:
+            return await self._send(params)
+        failure: ExternalError = Unreachable("asked to wait", brief=False)
+        for again in range(TRIES):
+            if again:
+                await asyncio.sleep(FIRST_PAUSE_S * 2 ** (again - 1))
+            answered, brief = False, False
+            for node in self._in_order():
+                if self._lacks(node, method, params):
+                    failure = _OldHead("an old head", brief=False)
+                    continue
+                try:
+                    result = await self._ask(node, method, params)
+                except Unreachable as error:
+                    failure, brief = error, brief or error.brief
+                    continue
+                if result is not None or not self._should_have(node, method, params):
+                    return result
+                answered = True  # the block of a number below its own head: another node may have it
+            if answered:
+                return None
+            if not brief:
+                break
+        raise failure
+
+    # ---------------------------------------------------------------- choosing
+
+    @property
+    def _alone(self) -> bool:
+        return not self.several
+
+    def _in_order(self) -> list[_Node]:
+        """Whom to ask, one after the other; nodes that rest for long are left alone."""
+        now = self._monotonic()
+        willing = [node for node in self._nodes if not node.foreign and node.rests_until - now <= MAX_REST_S]
+        return sorted(willing, key=lambda node: (node.rests_until > now, node.rank))
+
+    async def second(self, method: str, *params: object) -> Any:
+        """What another node than the preferred one says; None where there is none, or it does not answer."""
+        for node in self._in_order()[1:]:
+            if node.rank or self._lacks(node, method, params):
+                continue
+            try:
+                return await self._ask(node, method, params)
+            except ExternalError:
+                continue  # it has been marked, or does not know the block
+        return None
+
+    def _lacks(self, node: _Node, method: str, params: Sequence[object]) -> bool:
+        """Whether a query for logs goes beyond what a node has told of: it would leave out the rest and say
+        nothing."""
+        if method != "eth_getLogs" or self._alone or node.head is None or not isinstance(params[0], dict):
+            return False
+        last = params[0].get("toBlock")
+        return isinstance(last, str) and last.startswith("0x") and int(last, 16) > node.head
+
+    def _should_have(self, node: _Node, method: str, params: Sequence[object]) -> bool:
+        """Whether a node that answers null lacks what its own head says that it has."""
+        if method != "eth_getBlockByNumber" or self._alone or node.head is None:
+            return False
+        number = params[0]
+        return isinstance(number, str) and number.startswith("0x") and int(number, 16) <= node.head
+
+    # ---------------------------------------------------------------- asking
+
+    async def _ask(self, node: _Node, method: str, params: Sequence[object]) -> Any:
+        """One node's result.
+
+        Raises:
+            NodeError: it answered with an error that is about the request.
+            Unreachable: anything else; the node has been marked.
+        """
+        if (rest := node.rests_until - self._monotonic()) > 0:
+            await asyncio.sleep(rest)
+        try:
+            if not (node.proven or self._alone):
+                await self._prove(node)
+            result = await self._answer(node, method, params)
+            if method == "eth_blockNumber":
+                self._hear(node, result)
+        except _OldHead:
+            raise
+        except Unreachable as error:
+            self._failed(node, error)
+            raise
+        if node.down:
+            self._is_up(node)
+        return result
+
+    async def _answer(self, node: _Node, method: str, params: Sequence[object]) -> Any:
+        patient = self._alone or method == "eth_getLogs"
+        response = await node.wire.post(method, params, TIMEOUT_S if patient else SHARED_TIMEOUT_S)
+        return result_of(method, response)
+
+    async def _prove(self, node: _Node) -> None:
+        """Have a node tell its chain.
+
+        Raises:
+            Unreachable: it does not, or it is on another one.
+        """
+        async with node.proving:
+            if node.proven:
+                return
+            try:
+                told = _number(await self._answer(node, "eth_chainId", ()))
+            except NodeError as error:
+                raise Unreachable("no chain id") from error
+            self._chain_id = self._chain_id or told
+            if told != self._chain_id:
+                node.foreign = True
+                _log.error("chain.node_foreign", host=node.host, chain_id=told, expected=self._chain_id)
+                raise Unreachable("another chain", brief=False)
+            node.proven = True
+
+    async def _send(self, params: Sequence[object]) -> Any:
+        """A signed transaction to every node; the first that takes it speaks for all.
+
+        Raises:
+            NodeError: none took it; what the preferred one said.
+            Unreachable: none answered.
+        """
+        tasks = [
+            asyncio.create_task(self._ask(node, SEND, params), name=f"send to {node.host}")
+            for node in self._in_order()
+        ]
+        for task in tasks:
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+        for done in asyncio.as_completed(tasks):
+            try:
+                return await done
+            except ExternalError:
+                continue
+        failures = [task.exception() for task in tasks]
+        said = next((one for one in failures if isinstance(one, NodeError)), None)
+        raise said or next((one for one in failures if one is not None), Unreachable("no node may be asked"))
+
+    def _sent(self, task: asyncio.Task[Any]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of by _ask, even if another node's answer was enough
+
+    # ---------------------------------------------------------------- judging
+
+    def _failed(self, node: _Node, error: Unreachable) -> None:
+        now = self._monotonic()
+        if error.retry_after is not None:
+            node.rests_until = now + min(error.retry_after, LONGEST_REST_S)
+        if node.foreign:
+            return
+        if not node.down:
+            _log.warning("chain.node_down", host=node.host, reason=error.kind)
+            node.down = True
+        if node.probe_at <= now:
+            node.probe_at = now + node.pause
+            node.pause = min(2 * node.pause, DOWN_S[1])
+            self._next_check = min(self._next_check, node.probe_at)
+
+    def _hear(self, node: _Node, answer: object) -> None:
+        """Note a node's head.
+
+        Raises:
+            _OldHead: it lies so far behind what has been heard, from itself as well, that it is not
+                believed. A chain that has really become shorter is believed after the next comparison.
+        """
+        heard = [one.head for one in self._nodes if one.head is not None and not (one.down or one.foreign)]
+        node.head = head = _number(answer)
+        if self._alone or not heard or head >= _reference(heard) - MAX_LAG:
+            return
+        self._next_check = 0.0
+        self._falls_behind(node, _reference(heard))
+        raise _OldHead("an old head")
+
+    def _falls_behind(self, node: _Node, reference: int) -> None:
+        if not node.behind:
+            _log.warning("chain.node_behind", host=node.host, head=node.head, others=reference)
+        node.behind = True
+
+    def _is_up(self, node: _Node) -> None:
+        _log.info("chain.node_up", host=node.host, head=node.head)
+        node.down = node.behind = False
+        node.pause, node.probe_at = DOWN_S[0], 0.0
+
+    def _compare(self) -> None:
+        """Have the nodes' heads compared in the background, if that is due."""
+        if self._alone or self._monotonic() < self._next_check:
+            return
+        if self._check is None or self._check.done():
+            self._next_check = self._monotonic() + COMPARE_S
+            self._check = asyncio.create_task(self._compared(), name="chain nodes")
+
+    async def _compared(self) -> None:
+        now = self._monotonic()
+        due = [
+            node
+            for node in self._nodes
+            if not node.foreign and node.rests_until <= now and not (node.down and node.probe_at > now)
+        ]
+        found = await asyncio.gather(*(self._probe(node) for node in due))
+        well = [node for node, answers in zip(due, found, strict=True) if answers]
+        heads = [node.head for node in well if node.head is not None]
+        if not heads:
+            return
+        reference = _reference(heads)
+        for node in well:
+            if node.head is not None and node.head < reference - MAX_LAG:
+                self._falls_behind(node, reference)
+                continue
+            if node.rank:
+                self._is_up(node)
+
+    async def _probe(self, node: _Node) -> bool:
+        """Whether a node answers; its head is noted, and not judged."""
+        try:
+            await self._prove(node)
+            node.head = _number(await self._answer(node, "eth_blockNumber", ()))
+        except Unreachable as error:
+            self._failed(node, error)
+            return False
+        except NodeError:
+            self._failed(node, Unreachable("no head"))
+            return False
+        return True
+
+
+def _reference(heads: Sequence[int]) -> int:
+    """What nodes are measured by: the newest head, or where three were heard the second, so that a single
+    node that makes up a head has the others not look old."""
+    return sorted(heads)[-1 if len(heads) < 3 else -2]
+
+
+def _number(answer: object) -> int:
+    """A quantity out of an answer.
+
+    Raises:
+        Unreachable: it is none.
+    """
+    try:
+        number = int(str(answer), 16)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 63:
+        raise Unreachable("no known form", brief=False)
+    return number
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "unnamed"
+    except ValueError:
+        return "unnamed"

@@ -1,0 +1,429 @@
+"""A chain behind several nodes, of which one or another fails, lags, limits or lies."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+from aiohttp import web
+from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode, deposit
+from marketplace import NOON
+from structlog.testing import capture_logs
+
+from luxxon_core.adapters.chain import node as module
+from luxxon_core.adapters.chain.logs import RpcLogs
+from luxxon_core.adapters.chain.node import COMPARE_S, MAX_LAG, Nodes
+from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.adapters.chain.wire import NodeError, Unreachable
+from luxxon_core.adapters.postgres.database import Database
+from luxxon_core.adapters.postgres.ledger import PgLedger
+from luxxon_core.kernel.clock import utc_now
+from luxxon_core.kernel.errors import ExternalError
+from luxxon_core.wallet.usecases import Books, Watch
+
+SECRET = "v2/hunter2"
+
+
+class Hand:
+    """A clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Three:
+    """Three nodes of one chain, and what asks them."""
+
+    def __init__(self, nodes: list[ForkingNode], hand: Hand) -> None:
+        self.first, self.second, self.third = self.each = nodes
+        self.hand = hand
+        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, hand)
+
+    def mine(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.first.mine()  # they share their blocks
+
+    async def head(self) -> int:
+        return int(await self.asking.request("eth_blockNumber"), 16)
+
+    async def look(self) -> None:
+        """Let the comparison that is due take place."""
+        self.hand.seconds += COMPARE_S
+        await self.head()
+        assert self.asking._check is not None
+        await self.asking._check
+
+    def asked(self) -> list[int]:
+        """How many requests each has had since the last call."""
+        counts = [len(node.asked) for node in self.each]
+        for node in self.each:
+            node.asked.clear()
+        return counts
+
+    @property
+    def usable(self) -> list[bool]:
+        return [one.usable for one in self.asking.health()]
+
+
+@pytest.fixture
+async def three() -> AsyncIterator[Three]:
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(ForkingNode.serving())
+        others = [await stack.enter_async_context(ForkingNode.serving(blocks=first.blocks)) for _ in "23"]
+        made = Three([first, *others], Hand())
+        stack.push_async_callback(made.asking.close)
+        made.mine(20)
+        await made.look()
+        made.asked()
+        yield made
+
+
+Fault = Callable[[str], Awaitable[web.Response | None]]
+
+
+def status(code: int, **headers: str) -> Fault:
+    async def answer(_: str) -> web.Response:
+        return web.Response(status=code, headers={name.replace("_", "-"): headers[name] for name in headers})
+
+    return answer
+
+
+def limits(code: int, message: str) -> Fault:
+    async def answer(_: str) -> web.Response:
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}})
+
+    return answer
+
+
+async def silence(_: str) -> web.Response | None:
+    await asyncio.sleep(1.5)
+    return None
+
+
+async def nonsense(_: str) -> web.Response:
+    return web.Response(text="<html>maintenance</html>")
+
+
+async def hang_up(_: str) -> web.Response:
+    raise asyncio.CancelledError  # aiohttp drops the connection
+
+
+@contextmanager
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "SHARED_TIMEOUT_S", 0.2)
+        yield
+
+
+FAULTS = {
+    "time-out": silence,
+    "429": status(429),
+    "502": status(502),
+    "401": status(401),
+    "rate limit": limits(-32005, "daily request count exceeded, request rate limited"),
+    "limit": limits(-32005, "limit exceeded"),
+    "nonsense": nonsense,
+    "dropped": hang_up,
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+async def test_the_next_node_answers_and_the_first_is_returned_to(
+    three: Three, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.first.fault = FAULTS[kind]
+    with quick(monkeypatch):
+        assert await three.head() == 20
+    three.asked()
+    for _ in range(10):
+        assert await three.head() == 20  # nobody waits for the first again
+    assert three.asked() == [0, 10, 0]
+    assert three.usable == [False, True, True]
+    three.first.fault = None
+    await three.look()
+    three.asked()
+    await three.head()
+    assert three.asked() == [1, 0, 0]
+    assert three.usable == [True, True, True]
+
+
+async def test_a_node_that_stays_down_is_probed_ever_less_often(three: Three) -> None:
+    three.first.fault = status(503)
+    await three.head()
+    probes = 0
+    for _ in range(120):
+        three.hand.seconds += 1
+        three.asked()
+        await three.head()
+        assert three.asking._check is not None
+        await three.asking._check
+        probes += three.asked()[0]
+    assert 4 <= probes <= 12
+    assert await three.head() == 20
+
+
+async def test_an_error_of_json_rpc_is_an_answer(three: Three) -> None:
+    with pytest.raises(NodeError, match="missing trie node"):
+        await three.asking.request("eth_getCode", "0x", hex(99))
+    with pytest.raises(NodeError, match="unknown block"):
+        await three.asking.request("eth_getLogs", {"blockHash": "0x"})
+    assert three.asked() == [2, 0, 0]
+
+
+async def test_with_all_down_each_is_tried_and_one_that_comes_back_answers(three: Three) -> None:
+    for node in three.each:
+        node.fault = status(503)
+    with pytest.raises(Unreachable, match="HTTP 503"):
+        await three.head()
+    assert min(three.asked()) >= 3
+    three.third.fault = None
+    assert await three.head() == 20
+
+
+async def test_a_node_is_left_alone_for_as_long_as_it_asks(three: Three) -> None:
+    for retry_after in ("40", format_datetime(utc_now() + timedelta(seconds=40), usegmt=True)):
+        three.first.fault = status(429, Retry_After=retry_after)
+        three.asked()
+        await three.head()
+        assert three.asked()[0] == 1
+        three.first.fault = None
+        for _ in range(7):
+            await three.look()
+        assert three.asked()[0] == 0
+        await three.look()
+        await three.look()
+        assert three.asked()[0] > 0
+        assert three.usable[0]
+
+
+async def test_one_node_alone_is_waited_for_briefly_and_not_for_long(three: Three) -> None:
+    hand = Hand()
+    alone = Nodes([three.first.url], CHAIN_ID, hand)
+    try:
+        three.first.fault = status(429, Retry_After="60")
+        with pytest.raises(Unreachable, match="HTTP 429"):
+            await alone.request("eth_blockNumber")
+        with pytest.raises(Unreachable, match="asked to wait"):
+            await alone.request("eth_blockNumber")
+        assert three.asked()[0] == 1
+        three.first.fault = None
+        hand.seconds += 59.9
+        assert await alone.request("eth_blockNumber") == "0x14"
+    finally:
+        await alone.close()
+
+
+async def test_a_node_alone_that_hiccups_is_asked_again(three: Three) -> None:
+    alone = Nodes([three.first.url], CHAIN_ID)
+    left = iter([503, 503, 503])
+
+    async def fault(_: str) -> web.Response | None:
+        code = next(left, None)
+        return None if code is None else web.Response(status=code)
+
+    three.first.fault = fault
+    try:
+        assert await alone.request("eth_blockNumber") == "0x14"
+    finally:
+        await alone.close()
+
+
+async def test_a_node_that_lags_is_passed_over_until_it_has_caught_up(three: Three) -> None:
+    three.first.behind = MAX_LAG
+    assert await three.head() == 20 - MAX_LAG  # as nodes do
+    three.first.behind = MAX_LAG + 1
+    assert await three.head() == 20  # back behind what it has told itself
+    assert three.usable == [False, True, True]
+    await three.look()
+    three.asked()
+    assert await three.head() == 20
+    assert three.asked()[:2] == [0, 1]
+    three.first.behind = 1
+    await three.look()
+    assert three.usable == [True, True, True]
+    assert await three.head() == 19
+
+
+async def test_a_node_that_stands_still_is_found_out(three: Three) -> None:
+    for _ in range(3):
+        three.mine(MAX_LAG)
+        three.first.behind += MAX_LAG
+        await three.look()
+    assert three.usable == [False, True, True]
+    assert await three.head() == 35
+
+
+async def test_a_node_that_makes_up_a_head_has_not_the_others_look_old(three: Three) -> None:
+    three.third.claims = 10**6
+    await three.look()
+    assert three.usable == [True, True, True]
+    assert await three.head() == 20
+
+
+async def test_a_block_that_a_node_should_have_is_got_from_another(three: Three) -> None:
+    three.first.behind, three.first.claims = 3, 3
+    assert await three.head() == 20
+    block = await three.asking.request("eth_getBlockByNumber", hex(19), False)
+    assert block["hash"] == three.second.blocks[19].hash
+    assert await three.asking.request("eth_getBlockByNumber", hex(21), False) is None
+
+
+async def test_a_chain_that_really_became_shorter_is_believed(three: Three) -> None:
+    three.first.fork(8)
+    await three.head()
+    await three.look()
+    await three.look()
+    assert three.usable == [True, True, True]
+    three.asked()
+    assert await three.head() == 8
+    assert three.asked() == [1, 0, 0]
+
+
+async def test_a_node_of_another_chain_is_never_asked(three: Three) -> None:
+    three.second.answers_chain_id = 1
+    three.first.fault = status(503)
+    nodes = Nodes([node.url for node in three.each], CHAIN_ID)
+    try:
+        with capture_logs() as lines:
+            for _ in range(5):
+                assert await nodes.request("eth_blockNumber") == "0x14"
+        assert [one.usable for one in nodes.health()] == [False, False, True]
+        assert "chain.node_foreign" in {line["event"] for line in lines}
+        assert {method for method, _ in three.second.asked} == {"eth_chainId"}
+    finally:
+        await nodes.close()
+
+
+async def test_a_transaction_goes_to_all_and_one_that_takes_it_is_enough(three: Three) -> None:
+    three.first.fault = status(503)
+    await three.asking.request("eth_sendRawTransaction", "0x02")
+    three.first.fault = None
+    await three.asking.request("eth_sendRawTransaction", "0x03")
+    async with asyncio.timeout(5):
+        while not all("0x03" in node.sent for node in three.each):
+            await asyncio.sleep(0.01)
+    with pytest.raises(NodeError, match="already known"):  # which the relayer takes for success
+        await three.asking.request("eth_sendRawTransaction", "0x03")
+    assert [node.sent.count("0x03") for node in three.each] == [1, 1, 1]
+    three.first.fault = three.second.fault = three.third.fault = status(503)
+    with pytest.raises(Unreachable):
+        await three.asking.request("eth_sendRawTransaction", "0x04")
+
+
+async def test_a_slow_node_holds_up_no_transaction(three: Three) -> None:
+    three.first.fault = silence
+    async with asyncio.timeout(1):
+        await three.asking.request("eth_sendRawTransaction", "0x05")
+    assert "0x05" in [*three.second.sent, *three.third.sent]
+
+
+async def test_nothing_tells_more_of_a_url_than_its_host(three: Three) -> None:
+    nodes = Nodes([f"http://user:hunter2@127.0.0.1:9/{SECRET}", f"ws://127.0.0.1:9/{SECRET}"], CHAIN_ID)
+    try:
+        with capture_logs() as lines, pytest.raises(Unreachable) as refused:
+            await nodes.request("eth_blockNumber")
+        await nodes.close()
+    finally:
+        told = f"{lines} {refused.value!r} {refused.value.__cause__!r} {nodes.health()} {nodes._nodes[1]!r}"
+        assert "127.0.0.1" in told
+        assert "hunter2" not in told
+
+
+async def test_logs_that_one_node_withholds_are_had_from_another(three: Three) -> None:
+    wallet = "0x" + "Ab" * 20
+    chain = RpcChain([node.url for node in three.each], SETTLEMENT, USDC, chain_id=CHAIN_ID)
+    logs = RpcLogs(chain)
+    try:
+        three.first.mine(deposit(wallet, 7))
+        three.mine()
+        three.first.withholds = {21}
+        block, empty = await logs.block(21), await logs.block(22)
+        assert block is not None and empty is not None
+        while not all(one.usable and one.head for one in chain.nodes.health()):
+            await asyncio.sleep(0.01)
+        with capture_logs() as lines:
+            assert [entry.amount_uusdc for entry in await logs.entries_of(block)] == [7]
+        assert [line["event"] for line in lines] == ["chain.logs_withheld"]
+        three.asked()
+        assert await logs.entries_of(empty) == []
+        assert three.asked() == [2, 0, 0]  # its filter rules them out
+    finally:
+        await chain.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_two_of_three_do_the_ledger_becomes_what_the_chain_is(
+    three: Three, database: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOWN_S", (0.01, 0.05))
+    monkeypatch.setattr(module, "COMPARE_S", 0.05)
+    monkeypatch.setattr(module, "SHARED_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.1)
+    dice = random.Random(seed)
+    chain = RpcChain([node.url for node in three.each], SETTLEMENT, USDC, chain_id=CHAIN_ID)
+    ledger, wallets = PgLedger(chain.contract), [f"0x{number:02x}" + "11" * 19 for number in (1, 2, 3)]
+    watch, shared = Watch(database, ledger, RpcLogs(chain), 2), three.first
+    for _ in range(40):
+        for node in dice.sample(three.each, 2):
+            node.fault = dice.choice([None, None, *FAULTS.values()])
+            node.behind = dice.choice([0, 0, 1, 3, MAX_LAG + 4])
+        if all(node.fault for node in three.each):
+            dice.choice(three.each).fault = None
+        if dice.random() < 0.2:
+            shared.fork(max(1, shared.head - dice.randrange(8)))
+        for _ in range(dice.randrange(1, 6)):
+            shared.mine(deposit(dice.choice(wallets), dice.randrange(1, 1000)))
+        for _ in range(3):
+            with suppress(ExternalError):
+                await watch.watch(NOON)
+    for node in three.each:
+        node.fault, node.behind = None, 0
+    three.mine(2)
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(ExternalError):
+                consumed = await watch.watch(NOON)
+                async with database.read() as tx:
+                    cursor = await ledger.cursor(tx)
+                if not consumed and cursor is not None and cursor.block_number == shared.head - 1:
+                    break
+            await asyncio.sleep(0.02)
+    found = await Books(database, ledger, RpcLogs(chain), 2).check(NOON, lambda _read, _of: None)
+    await chain.close()
+    assert found.differences == ()
+    assert found.entries == sum(len(block.happenings) for block in shared.blocks[: shared.head])
+
+
+async def test_a_node_is_not_asked_for_logs_of_blocks_that_it_lacks(three: Three) -> None:
+    three.first.behind = 2
+    await three.look()
+    three.asked()
+    where = {"address": SETTLEMENT, "topics": [], "fromBlock": "0x1"}
+    await three.asking.request("eth_getLogs", {**where, "toBlock": "0x14"})
+    assert three.asked() == [0, 1, 0]
+    await three.asking.request("eth_getLogs", {**where, "toBlock": "0x12"})
+    assert three.asked() == [1, 0, 0]
+    with pytest.raises(Unreachable, match="old head"):
+        await three.asking.request("eth_getLogs", {**where, "toBlock": "0x99"})
+
+
+async def test_a_websocket_serves_requests_too(three: Three) -> None:
+    nodes = Nodes([three.first.url.replace("http", "ws")], CHAIN_ID)
+    try:
+        heads = await asyncio.gather(*(nodes.request("eth_blockNumber") for _ in range(20)))
+        assert set(heads) == {"0x14"}
+        assert len(three.first.sockets) == 1
+        await three.first.hang_up()
+        assert await nodes.request("eth_blockNumber") == "0x14"
+        with pytest.raises(NodeError, match="missing trie node"):
+            await nodes.request("eth_getCode", "0x", hex(99))
+    finally:
+        await nodes.close()
