@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "journeys")]
 
-TRANSFERS = 2000
-SESSIONS = {1: 2000, 100: 4000}
+TRANSFERS = 1000
+SESSIONS = {1: 1000, 100: 4000}
 """By size of batch."""
 AT_ONCE = 8
 GAS = 100_000

@@ -86,7 +86,7 @@ class Life:
                 await paying.pay(self.chain, self.books.payloads[session_id])  # by hand
                 await self.books.until(lambda: self.chain.settled(session_id))
                 await self.dies_at(step)
-            case Step.REPRICED | Step.REPRICED_COMMITTED | Step.REPRICED_BROADCAST:
+            case Step.REPEATED | Step.REPRICED | Step.REPRICED_COMMITTED | Step.REPRICED_BROADCAST:
                 await mines(self.books.chain, False)
                 await self.dies_at(step)
             case _ if step in FILLS:

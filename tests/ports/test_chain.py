@@ -16,6 +16,7 @@ from aiohttp import web
 from anvil import anvil_chain
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_typing import HexStr
 from paying import pay
 from paying import signed as signed_for
 from web3 import AsyncHTTPProvider, AsyncWeb3, Web3
@@ -281,7 +282,7 @@ async def test_a_settlement_pays_operator_and_platform_out_of_the_pool(dev: Deve
 async def test_a_session_is_paid_once(dev: Development) -> None:
     consumer = await dev.funded(10 * USDC)
     payload = payload_for(consumer.address, Account.create().address)
-    await dev.pay(payload)
+    await dev.w3.eth.wait_for_transaction_receipt(HexStr(await dev.pay(payload)), timeout=10)
     with pytest.raises(AlreadySettled):
         await dev.pay(payload)
 
@@ -367,6 +368,7 @@ async def test_a_transaction_broadcast_twice_is_one(dev: Development) -> None:
     signed = await signed_for(dev.relaying, payload_for(consumer.address, dev.owner.address), nonce=nonce)
     assert (await dev.relaying.receipts([signed.tx_hash])).get(signed.tx_hash) is None
     await dev.relaying.broadcast(signed.raw)
+    await dev.w3.eth.wait_for_transaction_receipt(HexStr(signed.tx_hash), timeout=10)
     with pytest.raises(NonceUsed):  # it has been mined
         await dev.relaying.broadcast(signed.raw)
     receipt = (await dev.relaying.receipts([signed.tx_hash])).get(signed.tx_hash)
@@ -377,7 +379,8 @@ async def test_a_transaction_broadcast_twice_is_one(dev: Development) -> None:
 async def test_a_transaction_whose_nonce_is_gone_is_told_apart(dev: Development) -> None:
     consumer = await dev.funded(10 * USDC)
     late = await signed_for(dev.relaying, payload_for(consumer.address, dev.owner.address), nonce=0)
-    await dev.pay(payload_for(consumer.address, dev.owner.address))
+    paid = await dev.pay(payload_for(consumer.address, dev.owner.address))
+    await dev.w3.eth.wait_for_transaction_receipt(HexStr(paid), timeout=10)
     with pytest.raises(NonceUsed):
         await dev.relaying.broadcast(late.raw)
 

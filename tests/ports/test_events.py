@@ -75,13 +75,10 @@ async def settle(room: Newsroom, session_id: UUID, state: SettlementState) -> No
             settlement,
             state=state,
             tx_hash="0x" + "ab" * 32,
-            raw_tx=b"raw",
-            signer="0x" + "12" * 20,
-            nonce=7,
             submitted_at=utc_now(),
             confirmed_at=confirmed,
         )
-        await room.store.save(tx, moved)
+        await room.store.save(tx, [moved])
 
 
 # -- what is told -----------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ async def test_every_kind_of_key_deploys_what_was_planned_and_settles(
         fees = await relaying.fees()
         fee = Fee(2 * fees.base_fee + fees.priority_fee, fees.priority_fee)
         nonce = await relaying.nonce(signer.address)
-        version = await relaying.sign([payload], nonce, await relaying.estimate([payload]), fee)
+        version = await relaying.sign([payload], nonce, await relaying.simulate([payload]), fee)
         assert version.raw is not None
         await relaying.broadcast(version.raw)
         await deployment._mined(node, version.tx_hash)
