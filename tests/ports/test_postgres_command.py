@@ -106,7 +106,7 @@ async def test_the_embedded_database(luxxon: Run, tmp_path: Path) -> None:
     assert await db("check", *where) == 2
     assert "there is no database" in db.err
     assert not (tmp_path / "data").exists()
-    assert await db("upgrade", *where) == 0
+    assert await db("upgrade", *where) == 0, db.err
     assert await db("check", *where) == 0
     assert db.out.split()[-1] == "earthdistance"
     assert await db("downgrade", "--yes", *where) == 0

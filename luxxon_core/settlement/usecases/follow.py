@@ -150,7 +150,7 @@ class Follow(Part):
                 await self._repeat(tx, transaction, this)
             case Standing.INCLUDED:
                 assert receipt is not None
-                self._back_to_submitted(transaction, receipt.tx_hash, this)
+                self._back_to_submitted(transaction, receipt.tx_hash, receipt.block_number, this)
             case Standing.PAID:
                 assert receipt is not None
                 self._paid(transaction, receipt, this)
@@ -175,8 +175,10 @@ class Follow(Part):
         if final:
             this.closed.append(transaction.id)
 
-    def _back_to_submitted(self, transaction: Transaction, tx_hash: str, this: _Pass) -> None:
-        """Not, or no longer, deep enough."""
+    def _back_to_submitted(
+        self, transaction: Transaction, tx_hash: str, block_number: int | None, this: _Pass
+    ) -> None:
+        """Not, or no longer, deep enough; in a block already, or in none (any more)."""
         for one in this.settlements(transaction):
             if one.state is SettlementState.CONFIRMED:
                 _log.warning("settlement.reorganised", session_id=str(one.payload.session_id))
@@ -185,7 +187,7 @@ class Follow(Part):
                 state=SettlementState.SUBMITTED,
                 tx_hash=tx_hash,
                 confirmed_at=None,
-                block_number=None,
+                block_number=block_number,
             )
             if after != one:
                 this.after.append(after)
@@ -242,7 +244,7 @@ class Follow(Part):
 
     async def _repeat(self, tx: Tx, transaction: Transaction, this: _Pass) -> None:
         assert transaction.nonce is not None
-        self._back_to_submitted(transaction, transaction.newest.tx_hash, this)
+        self._back_to_submitted(transaction, transaction.newest.tx_hash, None, this)
         this.waiting.append(transaction)
         if this.now - transaction.signed_at < REPEAT_AFTER:
             return
