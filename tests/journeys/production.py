@@ -54,8 +54,6 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float, what: s
 class Held:
     """Requests of one method, held up."""
 
-    after: bool
-    """They have reached the chain, and it is the answers that are held."""
     caught: asyncio.Event = field(default_factory=asyncio.Event)
     free: asyncio.Event = field(default_factory=asyncio.Event)
     lost: bool = False
@@ -90,8 +88,8 @@ class ChainLine:
                     held.release(lost=True)
                 await runner.cleanup()
 
-    def hold(self, method: str, *, after: bool = False) -> Held:
-        held = self._holds[method] = Held(after)
+    def hold(self, method: str) -> Held:
+        held = self._holds[method] = Held()
         return held
 
     async def _pass(self, request: web.Request) -> web.Response:
@@ -99,11 +97,6 @@ class ChainLine:
         held = self._holds.get(json.loads(body)["method"])
         if held is None or held.free.is_set():
             return await self._forward(body)
-        if held.after:
-            answer = await self._forward(body)
-            held.caught.set()
-            await held.free.wait()
-            return answer
         held.caught.set()
         await held.free.wait()
         return web.Response(status=503) if held.lost else await self._forward(body)

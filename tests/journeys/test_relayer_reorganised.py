@@ -48,7 +48,8 @@ class Forking:
             if seen and head - seen[0] + 1 >= CONFIRMATIONS:
                 assert (row.state, row.block_number) == (SettlementState.CONFIRMED, seen[0])
             else:
-                assert (row.state, row.block_number) == (SettlementState.SUBMITTED, None)
+                block = seen[0] if seen else None
+                assert (row.state, row.block_number) == (SettlementState.SUBMITTED, block)
 
 
 @pytest.fixture

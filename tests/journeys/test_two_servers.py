@@ -246,54 +246,6 @@ async def test_a_server_killed_under_load_is_missed_by_nobody(market: Production
         )
 
 
-MOMENTS = {
-    "before it signs": ("eth_estimateGas", False),
-    "signed and stored, not sent": ("eth_sendRawTransaction", False),
-    "sent, and not told so": ("eth_sendRawTransaction", True),
-    "waiting for the receipt": ("eth_getTransactionReceipt", False),
-}
-"""When a relayer dies: at a request to the chain, or after that has been executed."""
-
-
-async def test_a_relayer_killed_at_any_moment_pays_once(market: Production, cameras: Cameras) -> None:
-    async with AsyncExitStack() as stack:
-        way_a, way_b = [
-            await stack.enter_async_context(ChainLine(market.chain.rpc_url).open()) for _ in range(2)
-        ]
-        a = market.server("relayer-a", LUXXON_RPC_URL=way_a.url)
-        b = market.server("relayer-b", LUXXON_RPC_URL=way_b.url)
-        await stack.enter_async_context(market.servers(a, b))
-        (consumer,), (supplier,) = await stack.enter_async_context(cast(market, (b,), 1, 1))
-        place = Point(10, 10)
-        await online(supplier, place)
-        sessions = []
-        for _ in range(2 * len(MOMENTS)):  # two for each: B is busy with the one while A dies with the other
-            session = await consumer.api.sessions.create(
-                lat=place.lat, lng=place.lng, max_duration_seconds=600
-            )
-            await supplier.api.sessions.accept(session.id)
-            cameras.publish((await supplier.api.sessions.start(session.id)).whip_url)
-            sessions.append(session.id)
-        for session_id in sessions:
-            await until(partial(seconds_charged, consumer.api, session_id), 30, "a second charged")
-        for moment_, (method, after) in MOMENTS.items():
-            pair = [sessions.pop(), sessions.pop()]
-            held_b = way_b.hold("eth_getTransactionCount")
-            held_a = way_a.hold(method, after=after)
-            for session_id in pair:
-                await consumer.api.sessions.end(session_id)
-            async with asyncio.timeout(15):
-                await held_a.caught.wait()
-            await a.kill()
-            held_a.release(lost=True)
-            held_b.release()
-            again = [a.start()] if sessions else []
-            bills = [settled_once(market, consumer.api, session_id) for session_id in pair]
-            *paid, _ = await asyncio.gather(*bills, asyncio.gather(*again))
-            assert all(bill.settlement.tx_hash for bill in paid), moment_
-        await nothing_stuck(market)
-
-
 async def test_a_server_that_is_asked_to_stop_answers_and_hands_over(
     market: Production, cameras: Cameras
 ) -> None:
