@@ -178,7 +178,7 @@ async def test_the_index_serves_the_question_who_covers_a_point(crowded: Databas
 async def looked_at(tx: object) -> int:
     """Pages that a pick in the middle of the crowd reads."""
     sql = SQL["claim"].replace("$1", "50.8467").replace("$2", "4.3525")
-    select = sql[sql.index("select id") : sql.index("for no key")]
+    select = sql[sql.index("select ctid") : sql.index("for no key")]
     found = await connection(tx).fetchval(f"explain (analyze, buffers, format json) {select}")
     plan = json.loads(found)[0]["Plan"]
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])

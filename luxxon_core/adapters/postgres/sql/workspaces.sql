@@ -52,10 +52,12 @@ where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is nul
 order by id;
 
 -- name: claim
--- The index is walked from who is idle for longest. NO KEY: a row that others only refer to is free.
+-- The index is walked from who is idle for longest. NO KEY: a row that others only refer to is free. By ctid,
+-- which spares the way through the primary key: a row that was written between our snapshot and our lock is
+-- not found then, and whoever asks asks again.
 update workspace set availability = 'BUSY'
-where id = (
-    select id from workspace
+where ctid = (
+    select ctid from workspace
     where availability = 'ONLINE' and 'SUPPLIER' = any (roles) and deleted_at is null
       and lx_covers(coverage_lat, coverage_lng, coverage_radius_m, $1, $2)
     order by lx_idle(idle_since) <-> 0, lx_id(id) <-> 0
