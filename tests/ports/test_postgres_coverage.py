@@ -14,7 +14,7 @@ from marketplace import Marketplace
 from oracle import destination, great_circle_m
 
 from luxxon_core.adapters.postgres import schema
-from luxxon_core.adapters.postgres.database import Database, connection
+from luxxon_core.adapters.postgres.database import connection
 from luxxon_core.adapters.postgres.workspaces import PgSuppliers
 from luxxon_core.kernel.geo import Circle, Point, distance_m
 from luxxon_core.workspaces.domain import Availability, Role
@@ -155,10 +155,20 @@ async def plan(tx: Any, statement: str, types: str, values: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
+SCATTERED = """
+insert into session
+select (jsonb_populate_record(session, jsonb_build_object(
+    'id', gen_random_uuid(), 'requested_lat', n % 170 - 85, 'requested_lng', n % 350 - 175
+))).* from session, generate_series(1, 3000) n
+"""
+
+
 @pytest.mark.parametrize("condition", ["state = 'REQUESTED'", "state in ('REQUESTED', 'ASSIGNED', 'LIVE')"])
-async def test_an_index_serves_open_sessions_by_place(database: Database, condition: str) -> None:
-    async with database.begin() as tx:
-        await connection(tx).execute("set local enable_seqscan = off")
+async def test_an_index_serves_open_sessions_by_place(marketplace: Marketplace, condition: str) -> None:
+    await marketplace.requested(await marketplace.consumer())
+    async with marketplace.database.begin() as tx:
+        await connection(tx).execute(SCATTERED)
+        await connection(tx).execute("analyze session")
         said = await plan(
             tx,
             "select id from session where lx_near(requested_lat, requested_lng, $1, $2, $3)"

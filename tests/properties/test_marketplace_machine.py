@@ -33,7 +33,7 @@ from luxxon_core.kernel.errors import (
 )
 from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.kernel.money import split
-from luxxon_core.media.domain import MediaEvent, MediaEventKind
+from luxxon_core.media.domain import Fault, MediaEvent, MediaEventKind
 from luxxon_core.telemetry.domain import Reason, Sample
 from luxxon_core.workspaces.domain import Patch, Role
 
@@ -42,6 +42,7 @@ AIRPORT = destination(GRAND_PLACE, 60, 12_000)
 ELSEWHERE = Point(-33.86, 151.21)
 NEAR, FAR = destination(GRAND_PLACE, 10, 480), destination(GRAND_PLACE, 10, 520)
 MAX_SESSIONS = 8
+FAULTS = (MediaEventKind.FAULT_BEGAN, MediaEventKind.FAULT_ENDED)
 some = st.integers(0, 15)
 
 
@@ -180,12 +181,15 @@ class MarketplaceMachine(Steps, RuleBasedStateMachine):
         session, now = started[pick % len(started)], self.tick()
         assert session.uid is not None
         happened = now - timedelta(milliseconds=late_ms)
-        self.run(self.market.sessions.on_media(MediaEvent(kind, session.uid, happened), now))
+        fault = Fault.FROZEN if kind in FAULTS else None
+        self.run(self.market.sessions.on_media(MediaEvent(kind, session.uid, happened, fault), now))
         if session.torn_down:
             return
         if kind is MediaEventKind.DISCONNECTED:
             session.lose(Reason.NETWORK_ERROR, happened)
             return
+        if kind in FAULTS:
+            return  # what is wrong with the picture is no concern of the meter
         if kind is MediaEventKind.FIRST_FRAME and session.state == "ASSIGNED":
             session.state, session.started_at = "LIVE", now
         session.regain(Reason.NETWORK_ERROR, happened)

@@ -42,8 +42,9 @@ class Lifecycle(Steps):
             if event.kind is MediaEventKind.DISCONNECTED:
                 await self._media_lost(tx, session_id, event.at)
                 return
-            if event.kind is MediaEventKind.FAULT_BEGAN and event.fault is not None:
-                await self.faults.open(tx, self.new_id(), session_id, event.fault, event.at)
+            if event.kind is MediaEventKind.FAULT_BEGAN:
+                if event.fault is not None:
+                    await self.faults.open(tx, self.new_id(), session_id, event.fault, event.at)
                 return
             if event.kind is MediaEventKind.FAULT_ENDED:
                 await self.faults.close(tx, session_id, event.fault, event.at)
