@@ -48,7 +48,25 @@ def sources(parts: Parts, clock: Clock, workers: Workers) -> Sequence[Source]:
         failures = [({"worker": name}, float(count)) for name, count in workers.failures.items()]
         return [Figure("luxxon_worker_failures", "Failures of loops, each tried again", failures, "counter")]
 
-    return edge, marketplace, pool, loops
+    async def nodes() -> Sequence[Figure]:
+        health = [
+            ({"node": str(place), "host": one.host}, one)
+            for place, one in enumerate(parts.rpc.nodes.health())
+        ]
+        return [
+            Figure(
+                "luxxon_chain_node_usable",
+                "Whether a node of the chain answers, keeps up with the others and is on the right chain",
+                [(labels, float(one.usable)) for labels, one in health],
+            ),
+            Figure(
+                "luxxon_chain_node_head",
+                "The newest block that a node of the chain told of",
+                [(labels, float(one.head)) for labels, one in health if one.head is not None],
+            ),
+        ]
+
+    return edge, marketplace, pool, loops, nodes
 
 
 def checks(parts: Parts, authorizer: Authorizer) -> Mapping[str, Check]:

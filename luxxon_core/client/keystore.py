@@ -20,12 +20,17 @@ def write(path: Path, wallet: LocalWallet, passphrase: str) -> None:
     """
     if not passphrase:
         raise InvalidInput("wallet:passphrase", "An empty passphrase protects nothing")
+    text = json.dumps(wallet.encrypted(passphrase))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(wallet.encrypted(passphrase), file)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                path.unlink()  # half a key is none, and keeps a whole one from this place
+                raise
     except FileExistsError:
         raise Conflict("wallet:exists", f"There is a wallet in {path} already") from None
     except OSError as error:

@@ -11,15 +11,16 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 from luxxon_core.client.errors import ConnectionFailed
+from luxxon_core.client.local_wallet import LocalWallet
 from luxxon_core.http.schemas import Config
-from luxxon_core.kernel.errors import ExternalError, InvalidInput
+from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.wallet.schemas import DepositAuthorization
 
-if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
+__all__ = ["TOP_UP_GAS", "ChainClient", "ChainHead", "ChainRefused", "LocalWallet", "encode_call"]
 
 RECEIPT_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -28,6 +29,9 @@ GAS_LIMIT_MARGIN = 12, 10
 
 TOP_UP_GAS = 200_000
 """What approve and deposit take, with room."""
+MOST_GAS_WEI = 5 * 10**16
+"""Most that a transaction may cost; a node that tells of dearer gas is not believed."""
+SEND_TRIES = 5
 AUTHORIZED_SECONDS = 3600
 RECEIVE_WITH_AUTHORIZATION = {
     "from": "address",
@@ -45,77 +49,18 @@ class ChainRefused(ExternalError):
     code, default_message = "CHAIN_REFUSED", "The chain refused"
 
 
-class LocalWallet:
-    """An externally owned account held in this process."""
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """The newest block, and what gas costs in it.
 
-    def __init__(self, account: LocalAccount) -> None:
-        self._account = account
+    Attributes:
+        base_fee: wei for a gas (EIP-1559).
+        fee_at_most: wei for a gas that a transaction sent now would offer.
+    """
 
-    @classmethod
-    def create(cls) -> LocalWallet:
-        """A fresh random key."""
-        from eth_account import Account
-
-        return cls(Account.create())
-
-    @classmethod
-    def from_key(cls, key: str) -> LocalWallet:
-        """Of a private key, 64 hexadecimal digits with or without 0x.
-
-        Raises:
-            InvalidInput: it is none; the message does not repeat it.
-        """
-        from eth_account import Account
-
-        digits = key.strip().removeprefix("0x").removeprefix("0X")
-        try:
-            if len(digits) != 64:
-                raise ValueError
-            return cls(Account.from_key(bytes.fromhex(digits)))
-        except ValueError:
-            raise InvalidInput("wallet:key", "Not a private key: 64 hexadecimal digits") from None
-
-    @classmethod
-    def decrypted(cls, keystore: dict[str, Any], passphrase: str) -> LocalWallet:
-        """Out of a keystore (Web3 Secret Storage, version 3).
-
-        Raises:
-            ValueError: the passphrase does not open it; KeyError, TypeError: it is no keystore.
-        """
-        from eth_account import Account
-
-        return cls(Account.from_key(Account.decrypt(keystore, passphrase)))
-
-    def encrypted(self, passphrase: str) -> dict[str, Any]:
-        """As a keystore, stretched with scrypt (N = 262144)."""
-        from eth_account import Account
-
-        return dict(Account.encrypt(self._account.key, passphrase, kdf="scrypt"))
-
-    @property
-    def address(self) -> str:
-        """EIP-55 checksummed."""
-        return str(self._account.address)
-
-    def sign_message(self, message: str) -> str:
-        """The EIP-191 personal-message signature of ``message``, 0x hex."""
-        from eth_account.messages import encode_defunct
-
-        return "0x" + bytes(self._account.sign_message(encode_defunct(text=message)).signature).hex()
-
-    def sign_transaction(self, fields: dict[str, Any]) -> str:
-        """A raw signed transaction, 0x hex."""
-        return "0x" + bytes(self._account.sign_transaction(fields).raw_transaction).hex()
-
-    def sign_typed(
-        self, domain: dict[str, Any], types: dict[str, list[dict[str, str]]], message: dict[str, Any]
-    ) -> str:
-        """The EIP-712 signature of ``message``, 0x hex."""
-        signed = self._account.sign_typed_data(domain_data=domain, message_types=types, message_data=message)
-        return "0x" + bytes(signed.signature).hex()
-
-    def __repr__(self) -> str:
-        return f"LocalWallet({self.address})"
+    number: int
+    base_fee: int
+    fee_at_most: int
 
 
 class ChainClient:
@@ -146,6 +91,20 @@ class ChainClient:
         """Wei that the wallet holds."""
         return _quantity(await self._rpc("eth_getBalance", wallet, "latest"), "eth_getBalance")
 
+    async def allowance(self, wallet: str) -> int:
+        """µUSDC of the wallet that the settlement contract may take: what a top-up need not approve."""
+        return await self._read(
+            self._config.usdc_address, "allowance(address,address)", wallet, self._config.settlement_address
+        )
+
+    async def head(self) -> ChainHead:
+        """The newest block."""
+        block, (most, tip) = await asyncio.gather(
+            self._rpc("eth_getBlockByNumber", "latest", False), self._fees()
+        )
+        number = _quantity(_member(block, "number"), "eth_getBlockByNumber")
+        return ChainHead(number, (most - tip) // 2, most)
+
     async def pays_gas(self, wallet: str) -> bool:
         """Whether the wallet's ETH is enough for the two transactions of a top-up."""
         fee, eth = await asyncio.gather(self._fees(), self.eth(wallet))
@@ -157,18 +116,23 @@ class ChainClient:
         return f"0x{word:040x}"
 
     async def top_up(
-        self, wallet: LocalWallet, amount_uusdc: int, step: Callable[[str], None] = lambda _: None
+        self,
+        wallet: LocalWallet,
+        amount_uusdc: int,
+        step: Callable[[str], None] = lambda _: None,
+        sent: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Move USDC of the wallet into its pool: approve where the allowance is too small, then deposit.
+
+        Args:
+            step: told ``approve`` and ``deposit`` as each begins.
+            sent: told the hash of each transaction once the node has it.
 
         Raises:
             ChainRefused: a transaction reverted; ConnectionFailed: no answer.
         """
         config = self._config
-        allowance = await self._read(
-            config.usdc_address, "allowance(address,address)", wallet.address, config.settlement_address
-        )
-        if allowance < amount_uusdc:
+        if await self.allowance(wallet.address) < amount_uusdc:
             step("approve")
             await self._send(
                 wallet,
@@ -176,17 +140,30 @@ class ChainClient:
                 "approve(address,uint256)",
                 config.settlement_address,
                 amount_uusdc,
+                sent=sent,
             )
         step("deposit")
-        await self._send(wallet, config.settlement_address, "deposit(uint256)", amount_uusdc)
+        await self._send(wallet, config.settlement_address, "deposit(uint256)", amount_uusdc, sent=sent)
 
-    async def withdraw(self, wallet: LocalWallet, amount_uusdc: int) -> None:
+    async def withdraw(
+        self, wallet: LocalWallet, amount_uusdc: int, sent: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Move USDC out of the wallet's pool into the wallet; works while the contract is paused.
 
         Raises:
             ChainRefused: the pool holds less, or the transaction reverted; ConnectionFailed: no answer.
         """
-        await self._send(wallet, self._config.settlement_address, "withdraw(uint256)", amount_uusdc)
+        await self._send(
+            wallet, self._config.settlement_address, "withdraw(uint256)", amount_uusdc, sent=sent
+        )
+
+    async def faucet(self, wallet: str, wei: int, amount_uusdc: int) -> None:
+        """Test money for an address, from an embedded chain; mined when this returns.
+
+        Raises:
+            ChainRefused: another chain, which has no faucet, or too much; ConnectionFailed: no answer.
+        """
+        await self._rpc("luxxon_faucet", wallet, hex(wei), hex(amount_uusdc))
 
     async def authorize(
         self, wallet: LocalWallet, amount_uusdc: int, seconds: int = AUTHORIZED_SECONDS
@@ -279,7 +256,14 @@ class ChainClient:
         call = {"to": contract, "data": encode_call(signature, *arguments)}
         return _quantity(await self._rpc("eth_call", call, "latest"), f"{signature} of {contract}")
 
-    async def _send(self, wallet: LocalWallet, contract: str, signature: str, *arguments: object) -> None:
+    async def _send(
+        self,
+        wallet: LocalWallet,
+        contract: str,
+        signature: str,
+        *arguments: object,
+        sent: Callable[[str], None] = lambda _: None,
+    ) -> None:
         data = encode_call(signature, *arguments)
         call = {"from": wallet.address, "to": contract, "data": data}
         estimate, (max_fee, priority_fee), nonce = await asyncio.gather(
@@ -288,21 +272,48 @@ class ChainClient:
             self._rpc("eth_getTransactionCount", wallet.address, "pending"),
         )
         more, per = GAS_LIMIT_MARGIN
-        raw = wallet.sign_transaction(
-            {
-                "type": 2,
-                "chainId": self._config.chain_id,
-                "nonce": _quantity(nonce, "eth_getTransactionCount"),
-                "to": contract,
-                "value": 0,
-                "data": data,
-                "gas": _quantity(estimate, "eth_estimateGas") * more // per,
-                "maxPriorityFeePerGas": priority_fee,
-                "maxFeePerGas": max_fee,
-            }
-        )
-        tx_hash = await self._rpc("eth_sendRawTransaction", raw)
+        gas = _quantity(estimate, "eth_estimateGas") * more // per
+        if gas * max_fee > MOST_GAS_WEI:
+            raise ChainRefused(
+                message=f"{signature}: the node asks for {gas * max_fee / 10**18:.3f} ETH of gas"
+            )
+        fields = {
+            "type": 2,
+            "chainId": self._config.chain_id,
+            "nonce": _quantity(nonce, "eth_getTransactionCount"),
+            "to": contract,
+            "value": 0,
+            "data": data,
+            "gas": gas,
+            "maxPriorityFeePerGas": priority_fee,
+            "maxFeePerGas": max_fee,
+        }
+        raw = await asyncio.to_thread(wallet.sign_transaction, fields)
+        tx_hash = await self._broadcast(raw)
+        sent(str(tx_hash))
         await self._mined(str(tx_hash), signature)
+
+    async def _broadcast(self, raw: str) -> str:
+        """Hand a transaction to the node; its hash. A lost answer may have been to one that was taken: the
+        same is sent again then, for another one would move the money twice.
+
+        Raises:
+            ChainRefused: the node does not take it; ConnectionFailed: there is no answer.
+        """
+        from eth_utils.crypto import keccak
+
+        tx_hash = "0x" + keccak(hexstr=raw).hex()
+        for again in range(SEND_TRIES):
+            try:
+                return str(await self._rpc("eth_sendRawTransaction", raw))
+            except ConnectionFailed as error:
+                reason = error.message
+            except ChainRefused:
+                if again == 0:
+                    raise
+                return tx_hash  # known already, or mined already: the receipt tells
+            await asyncio.sleep(POLL_SECONDS)
+        raise ConnectionFailed(message=f"{tx_hash} may have been sent: {reason}")
 
     async def _mined(self, tx_hash: str, signature: str) -> None:
         deadline = time.monotonic() + RECEIPT_SECONDS

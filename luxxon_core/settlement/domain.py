@@ -164,8 +164,13 @@ def standing(
         return Standing.WAITING
     if receipt.confirmations < confirmations:
         return Standing.INCLUDED
+    return Standing.PAID if pays(transaction, receipt) else Standing.FAILED
+
+
+def pays(transaction: Transaction, receipt: Mined) -> bool:
+    """Whether a mined version has paid the transaction's settlements."""
     cancels = any(one.cancels for one in transaction.versions if one.tx_hash == receipt.tx_hash)
-    return Standing.PAID if receipt.succeeded and not cancels else Standing.FAILED
+    return receipt.succeeded and not cancels
 
 
 MIN_BUMP = (9, 8)

@@ -14,6 +14,12 @@ from luxxon_core.kernel.uow import Tx
 from luxxon_core.settlement.domain import Fee, Payload, Settlement, Transaction, Version
 
 
+class ChainUnreachable(ExternalError):
+    """No node answers, or none in a known form: says nothing about what was asked."""
+
+    default_message = "The chain cannot be reached"
+
+
 class SettlementRefused(ExternalError):
     """The contract would revert this settlement as things stand."""
 
@@ -104,6 +110,11 @@ class SettlementChain(Protocol):
     def chain_id(self) -> int: ...
 
     @property
+    def contract(self) -> str:
+        """Names the settlement contract among all of all chains, as the ledger does."""
+        ...
+
+    @property
     def signer(self) -> str:
         """Address of the relayer's account."""
         ...
@@ -112,8 +123,12 @@ class SettlementChain(Protocol):
         """The number of the newest block."""
         ...
 
-    async def settled(self, session_id: UUID) -> bool:
-        """Whether the contract has paid this session."""
+    async def settled_of(self, sessions: Sequence[UUID], depth: int = 1) -> dict[UUID, bool]:
+        """Whether the contract has paid these sessions in blocks with at least ``depth`` confirmations."""
+        ...
+
+    async def pools(self, wallets: Sequence[str]) -> dict[str, int]:
+        """``deposits(wallet)`` of many, in µUSDC."""
         ...
 
     async def find_settlement(self, session_id: UUID, since: datetime) -> Receipt | None:
@@ -155,13 +170,13 @@ class SettlementChain(Protocol):
         """A transaction that does nothing but use the nonce. Broadcasts nothing."""
         ...
 
-    async def broadcast(self, raw: bytes) -> None:
-        """Hand a signed transaction to the network; one that it knows already is no error.
+    async def broadcast_all(self, raws: Sequence[bytes]) -> list[ExternalError | None]:
+        """Hand signed transactions to the network; for each why it was not taken, None when it was, or is
+        known already.
 
-        Raises:
-            NonceUsed: it can never be mined, or has been mined.
-            Underpriced: the node takes it only for more.
-            InsufficientGasFunds: the signer cannot pay for it.
+        Of these errors NonceUsed says that it can never be mined, or has been; Underpriced, that the node
+        takes it only for more; InsufficientGasFunds, that the signer cannot pay for it; ChainUnreachable,
+        nothing.
         """
         ...
 
@@ -180,8 +195,8 @@ class SettlementStore(Protocol):
 
     async def get(self, tx: Tx, session_id: UUID) -> Settlement | None: ...
 
-    async def wake(self, tx: Tx, now: datetime) -> None:
-        """Make due what waits for a deposit that the ledger has since seen."""
+    async def wake(self, tx: Tx, contract: str, now: datetime) -> None:
+        """Make due what waits for a deposit that the contract's ledger has since seen."""
         ...
 
     async def claim(self, tx: Tx, now: datetime, limit: int) -> list[Settlement]:

@@ -28,6 +28,7 @@ from luxxon_core.kernel.clock import utc_now
 from luxxon_core.settlement.domain import Payload, Settlement, SettlementState, compose, session_key
 from luxxon_core.settlement.ports import Step
 from luxxon_core.settlement.usecases import Policy, QueueSettlement, Relay
+from luxxon_core.workers import Workers
 
 PAUSE_S = 0.02
 PATIENCE_S = 30.0
@@ -102,9 +103,10 @@ async def _relay(place: Place, how: Policy, dies_at: Step | None) -> None:
     chain = RpcSettlements(opened(place))
     store = TellingSettlementStore(PgJournal())
     relay = Relay(database, store, chain, how, Deadly(dies_at))
-    while True:
-        if not await relay.relay_once(utc_now()):
-            await asyncio.sleep(PAUSE_S)
+    workers = Workers(utc_now)  # both loops, as in a server
+    workers.every("relayer", PAUSE_S, relay.submit)
+    workers.every("settlement receipts", PAUSE_S, relay.follow)
+    await asyncio.Event().wait()
 
 
 def opened(place: Place) -> RpcChain:
@@ -203,6 +205,14 @@ class Books:
         fees = sum(one.fee_amount_uusdc for one in self.payloads.values())
         assert await view.usdc_balance(self.chain.platform_wallet) == fees
         await view.close()
+
+    async def reverted(self) -> int:
+        """How many transactions failed in all blocks."""
+        node, failures = self.chain.node, 0
+        for number in range(int(await node.rpc("eth_blockNumber"), 16) + 1):
+            receipts = await node.rpc("eth_getBlockReceipts", hex(number))
+            failures += sum(one["status"] != "0x1" for one in receipts)
+        return failures
 
     async def paid(self) -> dict[UUID, list[tuple[str, int]]]:
         """Transaction and block of each payment that the contract's log shows."""

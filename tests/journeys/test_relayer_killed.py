@@ -149,6 +149,7 @@ async def test_killed_at_every_step_each_session_is_paid_once(tmp_path: Path, ds
             await life.goes_on()
             assert len(books.payloads) == SESSIONS
             await books.balance()
+            assert await books.reverted() == 0  # nothing was sent that somebody else had sent
 
     async with asyncio.TaskGroup() as group:
         for name, batch, relayers in (("singly", 1, 1), ("batches", 100, 1), ("two", 3, 2)):

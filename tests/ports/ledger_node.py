@@ -92,6 +92,7 @@ class ForkingNode:
         claims: blocks that its head has above what it can hand over.
         withholds: numbers of blocks whose logs it does not show.
         sent: raw transactions that it has taken.
+        takes_batches: whether an array of requests is answered; of more than ``max_batch`` with 429.
     """
 
     deployed: int = 0
@@ -111,6 +112,8 @@ class ForkingNode:
     dropped: list[Minted] = field(default_factory=list)
     """Blocks of other branches; as geth does, it goes on serving their logs by hash."""
     url: str = ""
+    takes_batches: bool = True
+    max_batch: int = 1000
     _forks: int = 0
 
     def __post_init__(self) -> None:
@@ -161,13 +164,21 @@ class ForkingNode:
     # -- JSON-RPC -----------------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.Response:
-        call = await request.json()
-        self.asked.append((call["method"], call["params"]))
-        if self.before is not None:
-            self.before(call["method"])
-        if self.fault is not None and (instead := await self.fault(call["method"])) is not None:
-            return instead
-        return web.json_response(self._answer(call))
+        body = await request.json()
+        if isinstance(body, list) and not self.takes_batches:
+            error = {"code": -32600, "message": "Batch requests are not supported"}
+            return web.json_response({"jsonrpc": "2.0", "id": None, "error": error})
+        if isinstance(body, list) and len(body) > self.max_batch:
+            return web.Response(status=429)
+        for call in body if isinstance(body, list) else [body]:
+            self.asked.append((call["method"], call["params"]))
+            if self.before is not None:
+                self.before(call["method"])
+            if self.fault is not None and (instead := await self.fault(call["method"])) is not None:
+                return instead
+        if isinstance(body, list):
+            return web.json_response([self._answer(call) for call in reversed(body)])
+        return web.json_response(self._answer(body))
 
     def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
@@ -225,13 +236,20 @@ class ForkingNode:
     def eth_blockNumber(self) -> str:
         return hex(len(self._known) - 1 + self.claims)
 
+    def eth_maxPriorityFeePerGas(self) -> str:
+        return "0x1"
+
+    def eth_getTransactionCount(self, _address: str, _number: str) -> str:
+        return "0x0"
+
     def eth_getBlockByNumber(self, number: str, _full: bool) -> dict[str, str] | None:
-        wanted = int(number, 16)
+        wanted = len(self._known) - 1 if number == "latest" else int(number, 16)
         if wanted >= len(self._known):
             return None
         block = self._known[wanted]
         return {
-            "number": number,
+            "number": hex(wanted),
+            "baseFeePerGas": "0x7",
             "hash": block.hash,
             "parentHash": block.parent,
             "timestamp": hex(GENESIS + wanted),

@@ -393,6 +393,8 @@ async def test_a_stream_begins_with_how_things_stand_and_tells_no_older_state_af
     """Also while the latest changes are committed and not yet published."""
     market = room.market
     consumer, supplier = await market.consumer(), await market.supplier()
+    async with room.feed.followed(workspace_id=consumer):
+        pass  # the feed has begun: it cannot while nobody may publish
     async with unpublished(dsn):
         session = await market.live(consumer, supplier, now=utc_now())
         heard = await Heard(room.streams.of_session(session.id, None)).ready()

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 from anvil import AnvilChain, anvil_chain, call
+from ledger_chains import caught_up, chain_of, ledger_of, watcher
 from marketplace import NOON
 from paying import pay
-from test_ledger import caught_up, chain_of, ledger_of, watcher
 
 from luxxon_core.adapters.chain.external import open_chain
 from luxxon_core.adapters.chain.heads import NewHeads

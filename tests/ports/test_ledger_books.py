@@ -6,10 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-import test_ledger as ledger_tests
-from ledger_node import SETTLEMENT, ForkingNode, approval, deposit, settlement, withdrawal
-from marketplace import NOON
-from test_ledger import (
+from ledger_chains import (
     CONSUMER,
     OPERATOR,
     OTHER,
@@ -21,6 +18,8 @@ from test_ledger import (
     story,
     watcher,
 )
+from ledger_node import SETTLEMENT, ForkingNode, approval, deposit, settlement, withdrawal
+from marketplace import NOON
 
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.logs import RpcLogs
@@ -34,7 +33,7 @@ from luxxon_core.wallet.usecases import books as module
 from tests.journeys import conftest
 from tests.journeys.conftest import Run
 
-chain, node, ports, luxxon = ledger_tests.chain, ledger_tests.node, ledger_tests.ports, conftest.luxxon
+luxxon = conftest.luxxon
 
 
 def books(database: Database, ports: RpcChain, confirmations: int = 1) -> Books:

@@ -234,10 +234,12 @@ async def test_a_deposit_in_the_ledger_wakes_what_waits_for_it(database: Databas
     async with database.begin() as tx:
         await STORE.save(tx, waiting)
         await ledger.set_pools(tx, {waiting[0].payload.consumer_wallet: 59_999}, 15, NOW)
-        await STORE.wake(tx, NOW)
+        other = PgLedger("2:0x")  # a chain that has come further, of which there was money before
+        await other.set_pools(tx, {waiting[0].payload.consumer_wallet: 10**9}, 99, NOW)
+        await STORE.wake(tx, "1:0x", NOW)
         assert await STORE.claim(tx, NOW, 9) == []  # still too little
         await ledger.set_pools(tx, {waiting[0].payload.consumer_wallet: 60_000}, 15, NOW)
-        await STORE.wake(tx, NOW)
+        await STORE.wake(tx, "1:0x", NOW)
         claimed = await STORE.claim(tx, NOW, 9)
     # the other one was refused when that deposit had been made
     assert [one.payload.session_id for one in claimed] == [waiting[0].payload.session_id]
@@ -351,7 +353,7 @@ class Died(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("method", ["simulate", "nonce", "sign", "broadcast", "receipts", "nonces_used"])
+@pytest.mark.parametrize("method", ["simulate", "nonce", "sign", "broadcast_all", "receipts", "nonces_used"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_death_around_any_call_pays_once(
     market: Market, monkeypatch: pytest.MonkeyPatch, method: str, after: bool
@@ -401,7 +403,7 @@ async def test_whatever_a_node_says_one_payment_keeps_no_other_waiting(
         for _ in range(2):
             await queue(tx, payload(await finished_session(dsn)), NOW, NOW)
     async with ForkingNode.serving() as node:
-        node.eth_call = refuse  # type: ignore[assignment,method-assign]
+        node.eth_call = node.eth_estimateGas = refuse  # type: ignore[assignment,attr-defined,method-assign]
         signer = LocalSigner(b"\x01" * 32)
         chain = RpcChain(node.url, SETTLEMENT, USDC, signer, chain_id=CHAIN_ID)
         relay = Relay(database, STORE, RpcSettlements(chain), Policy(confirmations=1, final=1))

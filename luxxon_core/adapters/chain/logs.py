@@ -26,7 +26,9 @@ DEPOSITED = "Deposited(address,uint256)"
 WITHDRAWN = "Withdrawn(address,uint256)"
 APPROVAL = "Approval(address,address,uint256)"
 MAX_SPAN = 10_000
-"""Blocks asked for at once; what a node refuses is halved, what it grants doubled."""
+"""Blocks asked for at once; what a node refuses is halved."""
+TRIED_AGAIN_AFTER = 100
+"""Ranges after which more blocks are asked for than a node has refused: it may have been their many logs."""
 AT_ONCE = 16
 """Requests under way together."""
 MAX_BLOOMS = 64
@@ -34,6 +36,35 @@ MAX_BLOOMS = 64
 
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _log = structlog.get_logger(__name__)
+
+
+class _Span:
+    """How many blocks a node is asked for at once: as many as it grants, found by few refusals."""
+
+    def __init__(self, most: int) -> None:
+        self.blocks = most
+        self._most = self._limit = most
+        self._granted = self._ranges = 0
+
+    def refused(self, blocks: int, *, about_range: bool = True) -> None:
+        if self._granted >= blocks:
+            self._granted = 0
+        if about_range:
+            self._limit = blocks - 1
+        self.blocks = max(1, self._granted or blocks // 2)
+        self._ranges = 0
+
+    def granted(self, blocks: int) -> None:
+        """Ask for more next time, up to halfway to what was refused, until the two are close."""
+        if blocks < self.blocks:
+            return  # the last ones of the chain
+        self._granted = blocks
+        self._ranges += 1
+        if self._ranges == TRIED_AGAIN_AFTER:
+            self._limit, self._ranges = self._most, 0
+        between = self._limit - blocks
+        if between > blocks // 8:
+            self.blocks = min(2 * blocks, blocks + -(-between // 2))
 
 
 class RpcLogs:
@@ -47,7 +78,7 @@ class RpcLogs:
     def __init__(self, chain: RpcChain, first_block: int | None = None) -> None:
         self._chain = chain
         self._first_block = first_block
-        self._span = MAX_SPAN
+        self._span = _Span(MAX_SPAN)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._blooms: dict[str, str] = {}
 
@@ -77,18 +108,17 @@ class RpcLogs:
 
     async def entries_between(self, first: int, last: int) -> tuple[int, list[Entry]]:
         while True:
-            last = min(last, first + self._span - 1)
+            last = min(last, first + self._span.blocks - 1)
             try:
                 found = await self._logs({"fromBlock": hex(first), "toBlock": hex(last)})
             except ExternalError as error:
                 # a time-out, or a refusal by HTTP status, may be about the range as well
-                self._span = max(1, (last - first + 1) // 2)
+                self._span.refused(last - first + 1, about_range=isinstance(error, NodeError))
                 if last == first or not isinstance(error, NodeError):
                     raise
-                _log.info("fewer blocks at once", blocks=self._span, reason=error.message)
+                _log.info("fewer blocks at once", blocks=self._span.blocks, reason=error.message)
                 continue
-            if last - first + 1 == self._span:
-                self._span = min(MAX_SPAN, 2 * self._span)
+            self._span.granted(last - first + 1)
             times = await self._times(found)
             return last, _entries(found, times.__getitem__)
 

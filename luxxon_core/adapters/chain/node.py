@@ -10,13 +10,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
-from luxxon_core.adapters.chain.wire import NodeError, Unreachable, Wire, result_of, wire_to
+from luxxon_core.adapters.chain.node_state import (
+    DOWN_S,
+    Node,
+    NodeHealth,
+    OldHead,
+    best_of,
+    host_of,
+    number_of,
+    reference_of,
+    result_or_error,
+)
+from luxxon_core.adapters.chain.wire import NodeError, Unreachable, result_of, wire_to
 from luxxon_core.kernel.errors import ExternalError
 
 TIMEOUT_S = 10.0
@@ -26,8 +35,6 @@ TRIES = 4
 """Rounds through all nodes before a request fails for a reason that may pass in a moment."""
 FIRST_PAUSE_S = 0.1
 """Between the first two rounds; it doubles."""
-DOWN_S = (1.0, 30.0)
-"""First and longest time until a node that failed is probed; it doubles in between."""
 MAX_REST_S = 2.0
 """A node that asks to be left alone for no longer is waited for where there is no other."""
 LONGEST_REST_S = 300.0
@@ -39,53 +46,6 @@ MAX_LAG = 5
 SEND = "eth_sendRawTransaction"
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Node:
-    """What we know of one node.
-
-    Attributes:
-        proven: it has told the right chain's id.
-        foreign: it has told another one's, and is not asked again.
-        down: it failed, and has not been probed with success since.
-        behind: its head lies too far behind the others'.
-        probe_at, rests_until: on the monotonic clock.
-    """
-
-    host: str
-    wire: Wire
-    proven: bool = False
-    foreign: bool = False
-    down: bool = False
-    behind: bool = False
-    head: int | None = None
-    pause: float = DOWN_S[0]
-    probe_at: float = 0.0
-    rests_until: float = 0.0
-    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def rank(self) -> int:
-        return 2 if self.down else 1 if self.behind else 0
-
-
-class _OldHead(Unreachable):
-    """A node's head is not believed; it is not down for that."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeHealth:
-    """How one node does.
-
-    Attributes:
-        host: all that may be shown of its URL.
-        head: the newest block that it told of.
-    """
-
-    host: str
-    usable: bool
-    head: int | None
 
 
 class Nodes:
@@ -101,7 +61,7 @@ class Nodes:
     def __init__(
         self, urls: Sequence[str], chain_id: int | None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._nodes = [_Node(_host(url), wire_to(url)) for url in urls]
+        self._nodes = [Node(host_of(url), wire_to(url)) for url in urls]
         self._chain_id = chain_id
         self._monotonic = monotonic
         self._next_check = 0.0
@@ -140,7 +100,7 @@ class Nodes:
             answered, brief = False, False
             for node in self._in_order():
                 if self._lacks(node, method, params):
-                    failure = _OldHead("an old head", brief=False)
+                    failure = OldHead("an old head", brief=False)
                     continue
                 try:
                     result = await self._ask(node, method, params)
@@ -156,13 +116,32 @@ class Nodes:
                 break
         raise failure
 
+    async def request_all(self, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """The results of requests of one method, in their order; in place of one that failed, the
+        ExternalError that :meth:`request` raises."""
+        self._compare()
+        if method == SEND and not self._alone:
+            return await self._send_all(calls)
+        results: list[Any] = [Unreachable("asked to wait", brief=False)] * len(calls)
+        for again in range(TRIES):
+            if again:
+                await asyncio.sleep(FIRST_PAUSE_S * 2 ** (again - 1))
+            for node in self._in_order():
+                left = [at for at, result in enumerate(results) if isinstance(result, Unreachable)]
+                answers = await self._ask_all(node, method, [calls[at] for at in left]) if left else ()
+                for at, answer in zip(left, answers, strict=True):
+                    results[at] = answer
+            if not any(isinstance(result, Unreachable) and result.brief for result in results):
+                break
+        return results
+
     # ---------------------------------------------------------------- choosing
 
     @property
     def _alone(self) -> bool:
         return not self.several
 
-    def _in_order(self) -> list[_Node]:
+    def _in_order(self) -> list[Node]:
         """Whom to ask, one after the other; nodes that rest for long are left alone."""
         now = self._monotonic()
         willing = [node for node in self._nodes if not node.foreign and node.rests_until - now <= MAX_REST_S]
@@ -179,7 +158,7 @@ class Nodes:
                 continue  # it has been marked, or does not know the block
         return None
 
-    def _lacks(self, node: _Node, method: str, params: Sequence[object]) -> bool:
+    def _lacks(self, node: Node, method: str, params: Sequence[object]) -> bool:
         """Whether a query for logs goes beyond what a node has told of: it would leave out the rest and say
         nothing."""
         if method != "eth_getLogs" or self._alone or node.head is None or not isinstance(params[0], dict):
@@ -187,7 +166,7 @@ class Nodes:
         last = params[0].get("toBlock")
         return isinstance(last, str) and last.startswith("0x") and int(last, 16) > node.head
 
-    def _should_have(self, node: _Node, method: str, params: Sequence[object]) -> bool:
+    def _should_have(self, node: Node, method: str, params: Sequence[object]) -> bool:
         """Whether a node that answers null lacks what its own head says that it has."""
         if method != "eth_getBlockByNumber" or self._alone or node.head is None:
             return False
@@ -196,7 +175,7 @@ class Nodes:
 
     # ---------------------------------------------------------------- asking
 
-    async def _ask(self, node: _Node, method: str, params: Sequence[object]) -> Any:
+    async def _ask(self, node: Node, method: str, params: Sequence[object]) -> Any:
         """One node's result.
 
         Raises:
@@ -211,7 +190,7 @@ class Nodes:
             result = await self._answer(node, method, params)
             if method == "eth_blockNumber":
                 self._hear(node, result)
-        except _OldHead:
+        except OldHead:
             raise
         except Unreachable as error:
             self._failed(node, error)
@@ -220,12 +199,31 @@ class Nodes:
             self._is_up(node)
         return result
 
-    async def _answer(self, node: _Node, method: str, params: Sequence[object]) -> Any:
+    async def _ask_all(self, node: Node, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """One node's results; in place of one that failed what :meth:`_ask` raises."""
+        if (rest := node.rests_until - self._monotonic()) > 0:
+            await asyncio.sleep(rest)
+        try:
+            if not (node.proven or self._alone):
+                await self._prove(node)
+        except Unreachable as error:
+            self._failed(node, error)
+            return [error] * len(calls)
+        timeout = TIMEOUT_S if self._alone else SHARED_TIMEOUT_S
+        results = [result_or_error(method, one) for one in await node.wire.post_all(method, calls, timeout)]
+        limited = next((one for one in results if isinstance(one, Unreachable)), None)
+        if limited is not None:
+            self._failed(node, limited)
+        elif node.down:
+            self._is_up(node)
+        return results
+
+    async def _answer(self, node: Node, method: str, params: Sequence[object]) -> Any:
         patient = self._alone or method == "eth_getLogs"
         response = await node.wire.post(method, params, TIMEOUT_S if patient else SHARED_TIMEOUT_S)
         return result_of(method, response)
 
-    async def _prove(self, node: _Node) -> None:
+    async def _prove(self, node: Node) -> None:
         """Have a node tell its chain.
 
         Raises:
@@ -235,7 +233,7 @@ class Nodes:
             if node.proven:
                 return
             try:
-                told = _number(await self._answer(node, "eth_chainId", ()))
+                told = number_of(await self._answer(node, "eth_chainId", ()))
             except NodeError as error:
                 raise Unreachable("no chain id") from error
             self._chain_id = self._chain_id or told
@@ -268,6 +266,25 @@ class Nodes:
         said = next((one for one in failures if isinstance(one, NodeError)), None)
         raise said or next((one for one in failures if one is not None), Unreachable("no node may be asked"))
 
+    async def _send_all(self, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """Signed transactions to every node; of each, the first node that takes it speaks for all, else the
+        preferred one of those that answer."""
+        tasks = [
+            asyncio.create_task(self._ask_all(node, SEND, calls), name=f"send to {node.host}")
+            for node in self._in_order()
+        ]
+        for task in tasks:
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+        results: list[Any] = [Unreachable("no node may be asked")] * len(calls)
+        for done in asyncio.as_completed(tasks):
+            await done
+            said = [task.result() for task in tasks if task.done()]
+            results = [best_of(answers) for answers in zip(*said, strict=True)]
+            if not any(isinstance(result, ExternalError) for result in results):
+                break
+        return results
+
     def _sent(self, task: asyncio.Task[Any]) -> None:
         self._sending.discard(task)
         if not task.cancelled():
@@ -275,7 +292,7 @@ class Nodes:
 
     # ---------------------------------------------------------------- judging
 
-    def _failed(self, node: _Node, error: Unreachable) -> None:
+    def _failed(self, node: Node, error: Unreachable) -> None:
         now = self._monotonic()
         if error.retry_after is not None:
             node.rests_until = now + min(error.retry_after, LONGEST_REST_S)
@@ -289,27 +306,27 @@ class Nodes:
             node.pause = min(2 * node.pause, DOWN_S[1])
             self._next_check = min(self._next_check, node.probe_at)
 
-    def _hear(self, node: _Node, answer: object) -> None:
+    def _hear(self, node: Node, answer: object) -> None:
         """Note a node's head.
 
         Raises:
-            _OldHead: it lies so far behind what has been heard, from itself as well, that it is not
+            OldHead: it lies so far behind what has been heard, from itself as well, that it is not
                 believed. A chain that has really become shorter is believed after the next comparison.
         """
         heard = [one.head for one in self._nodes if one.head is not None and not (one.down or one.foreign)]
-        node.head = head = _number(answer)
-        if self._alone or not heard or head >= _reference(heard) - MAX_LAG:
+        node.head = head = number_of(answer)
+        if self._alone or not heard or head >= reference_of(heard) - MAX_LAG:
             return
         self._next_check = 0.0
-        self._falls_behind(node, _reference(heard))
-        raise _OldHead("an old head")
+        self._falls_behind(node, reference_of(heard))
+        raise OldHead("an old head")
 
-    def _falls_behind(self, node: _Node, reference: int) -> None:
+    def _falls_behind(self, node: Node, reference: int) -> None:
         if not node.behind:
             _log.warning("chain.node_behind", host=node.host, head=node.head, others=reference)
         node.behind = True
 
-    def _is_up(self, node: _Node) -> None:
+    def _is_up(self, node: Node) -> None:
         _log.info("chain.node_up", host=node.host, head=node.head)
         node.down = node.behind = False
         node.pause, node.probe_at = DOWN_S[0], 0.0
@@ -334,7 +351,7 @@ class Nodes:
         heads = [node.head for node in well if node.head is not None]
         if not heads:
             return
-        reference = _reference(heads)
+        reference = reference_of(heads)
         for node in well:
             if node.head is not None and node.head < reference - MAX_LAG:
                 self._falls_behind(node, reference)
@@ -342,11 +359,11 @@ class Nodes:
             if node.rank:
                 self._is_up(node)
 
-    async def _probe(self, node: _Node) -> bool:
+    async def _probe(self, node: Node) -> bool:
         """Whether a node answers; its head is noted, and not judged."""
         try:
             await self._prove(node)
-            node.head = _number(await self._answer(node, "eth_blockNumber", ()))
+            node.head = number_of(await self._answer(node, "eth_blockNumber", ()))
         except Unreachable as error:
             self._failed(node, error)
             return False
@@ -354,31 +371,3 @@ class Nodes:
             self._failed(node, Unreachable("no head"))
             return False
         return True
-
-
-def _reference(heads: Sequence[int]) -> int:
-    """What nodes are measured by: the newest head, or where three were heard the second, so that a single
-    node that makes up a head has the others not look old."""
-    return sorted(heads)[-1 if len(heads) < 3 else -2]
-
-
-def _number(answer: object) -> int:
-    """A quantity out of an answer.
-
-    Raises:
-        Unreachable: it is none.
-    """
-    try:
-        number = int(str(answer), 16)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 63:
-        raise Unreachable("no known form", brief=False)
-    return number
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "unnamed"
-    except ValueError:
-        return "unnamed"

@@ -156,6 +156,11 @@ class RpcChain:
         """The result of one JSON-RPC request of any kind; raises as :meth:`_rpc` does."""
         return await self._rpc(method, *params)
 
+    async def request_all(self, method: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """The results of requests of one method, in their order; in place of one that failed, the error that
+        :meth:`request` raises."""
+        return await self.nodes.request_all(method, calls)
+
     async def _rpc(self, method: str, *params: object) -> Any:
         """The result of one request.
 

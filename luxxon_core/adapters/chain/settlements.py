@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
+from luxxon_core.adapters.chain.node import SEND
 from luxxon_core.adapters.chain.reverts import refusal
 from luxxon_core.adapters.chain.rpc import SETTLED, NodeError, RpcChain, checksum, quantity, understood
 from luxxon_core.adapters.chain.signer import DynamicFeeTransaction
+from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.settlement.domain import Fee, Payload, Version, session_key
 from luxxon_core.settlement.ports import (
     Fees,
@@ -63,6 +65,10 @@ class RpcSettlements:
         return self._chain.chain_id
 
     @property
+    def contract(self) -> str:
+        return self._chain.contract
+
+    @property
     def signer(self) -> str:
         return self._chain.signer
 
@@ -71,12 +77,32 @@ class RpcSettlements:
     async def head(self) -> int:
         return await self._chain.head()
 
-    async def settled(self, session_id: UUID) -> bool:
-        call = _selector("settled(bytes32)") + session_key(session_id)
-        answer = await self._request(
-            "eth_call", {"to": self._chain.settlement_address, "data": _hex(call)}, "latest"
-        )
-        return quantity(answer, bits=256) != 0
+    async def settled(self, session_id: UUID, depth: int = 1) -> bool:
+        return (await self.settled_of([session_id], depth))[session_id]
+
+    async def settled_of(self, sessions: Sequence[UUID], depth: int = 1) -> dict[UUID, bool]:
+        call, block = _selector("settled(bytes32)"), await self._block(depth)
+        words = await self._read_all([call + session_key(one) for one in sessions], block)
+        return {one: word != 0 for one, word in zip(sessions, words, strict=True)}
+
+    async def pools(self, wallets: Sequence[str]) -> dict[str, int]:
+        call = _selector("deposits(address)")
+        words = await self._read_all([call + _word(one) for one in wallets], "latest")
+        return dict(zip(wallets, words, strict=True))
+
+    async def _read_all(self, calls: Sequence[bytes], block: str) -> list[int]:
+        to = self._chain.settlement_address
+        requests = [[{"to": to, "data": _hex(call)}, block] for call in calls]
+        answers = [_result(one) for one in await self._chain.request_all("eth_call", requests)]
+        if block != "latest":  # before the contract was there
+            answers = ["0x0" if answer == "0x" else answer for answer in answers]
+        return [quantity(answer, bits=256) for answer in answers]
+
+    async def _block(self, depth: int) -> str:
+        """The newest block with so many confirmations, as far as its state is kept."""
+        if depth <= 1:
+            return "latest"
+        return hex(max(0, await self.head() + 1 - min(depth, STATE_KEPT)))
 
     async def find_settlement(self, session_id: UUID, since: datetime) -> Receipt | None:
         topics = [_hex(_keccak(SETTLED.encode())), _hex(session_key(session_id))]
@@ -110,9 +136,7 @@ class RpcSettlements:
         return quantity(await self._request("eth_getTransactionCount", checksum(account), "pending"))
 
     async def nonces_used(self, account: str, depth: int) -> int:
-        block = "latest"
-        if depth > 1:
-            block = hex(max(0, await self.head() + 1 - min(depth, STATE_KEPT)))
+        block = await self._block(depth)
         return quantity(await self._request("eth_getTransactionCount", checksum(account), block))
 
     async def fees(self) -> Fees:
@@ -125,9 +149,11 @@ class RpcSettlements:
     async def receipts(self, tx_hashes: Sequence[str]) -> dict[str, Receipt]:
         if not tx_hashes:
             return {}
-        head, *found = await asyncio.gather(
-            self.head(), *(self._request("eth_getTransactionReceipt", one) for one in tx_hashes)
+        head, answers = await asyncio.gather(
+            self.head(),
+            self._chain.request_all("eth_getTransactionReceipt", [[one] for one in tx_hashes]),
         )
+        found = [_result(one) for one in answers]
         with understood():
             mined = {
                 tx_hash: one
@@ -219,21 +245,45 @@ class RpcSettlements:
 
     async def broadcast(self, raw: bytes) -> None:
         try:
-            await self._request("eth_sendRawTransaction", _hex(raw))
+            await self._request(SEND, _hex(raw))
         except NodeError as error:
-            if any(words in error.said for words in KNOWN):
-                return
-            if any(words in error.said for words in NONCE_TOO_LOW):
-                raise NonceUsed("settlement:nonce") from None
-            if any(words in error.said for words in TOO_CHEAP):
-                raise Underpriced("settlement:fee") from None
-            if "insufficient funds" in error.said:
-                raise InsufficientGasFunds("settlement:gas") from None
-            raise
+            if (refused := _refused(error)) is not None:
+                raise refused from None
+
+    async def broadcast_all(self, raws: Sequence[bytes]) -> list[ExternalError | None]:
+        said = await self._chain.request_all(SEND, [[_hex(raw)] for raw in raws])
+        return [
+            _refused(one) if isinstance(one, NodeError) else one if isinstance(one, ExternalError) else None
+            for one in said
+        ]
 
     async def _request(self, method: str, *params: object) -> Any:
         async with self._slots:
             return await self._chain.request(method, *params)
+
+
+def _refused(error: NodeError) -> ExternalError | None:
+    """What a node means that does not take a transaction; None when it has it already."""
+    if any(words in error.said for words in KNOWN):
+        return None
+    if any(words in error.said for words in NONCE_TOO_LOW):
+        return NonceUsed("settlement:nonce")
+    if any(words in error.said for words in TOO_CHEAP):
+        return Underpriced("settlement:fee")
+    if "insufficient funds" in error.said:
+        return InsufficientGasFunds("settlement:gas")
+    return error
+
+
+def _result(answer: Any) -> Any:
+    """One of several answers.
+
+    Raises:
+        ExternalError: in its place is why there is none.
+    """
+    if isinstance(answer, ExternalError):
+        raise answer
+    return answer
 
 
 def _told_time(receipt: dict[str, Any]) -> datetime | None:
@@ -282,6 +332,7 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+@cache
 def _selector(signature: str) -> bytes:
     return _keccak(signature.encode())[:4]
 

@@ -1,7 +1,5 @@
-"""Who signs transactions: a port of this folder, with the key in memory behind it.
-
-A signer sees digests only, so that a key which never leaves its device fits as well.
-"""
+"""Signs transactions with a key in memory (the port is :mod:`luxxon_core.kernel.signing`), and encodes
+them."""
 
 from __future__ import annotations
 
@@ -9,42 +7,22 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from luxxon_core.kernel.errors import StartError
+from luxxon_core.kernel.signing import Signature, Signer
 
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """An ECDSA signature over secp256k1 with low ``s`` (EIP-2) and the parity of R's y."""
-
-    y_parity: int
-    r: int
-    s: int
-
-
-class Signer(Protocol):
-    @property
-    def address(self) -> str:
-        """EIP-55 address of the key."""
-        ...
-
-    async def sign_digest(self, digest: bytes) -> Signature:
-        """Sign 32 bytes as they are.
-
-        Raises:
-            ExternalError: the device that holds the key failed.
-        """
-        ...
+__all__ = ["DeferredSigner", "DynamicFeeTransaction", "LocalSigner", "Signature", "Signer"]
 
 
 class LocalSigner:
     """A key in this process's memory; it never shows in ``repr`` or logs."""
 
     def __init__(self, key: bytes) -> None:
+        from coincurve import PrivateKey as Secret
         from eth_keys.datatypes import PrivateKey
 
         self._key = PrivateKey(key)
+        self._secret = Secret(key)
         self.address: str = self._key.public_key.to_checksum_address()
 
     @classmethod
@@ -67,8 +45,10 @@ class LocalSigner:
         return f"LocalSigner({self.address})"
 
     def sign(self, digest: bytes) -> Signature:
-        signature = self._key.sign_msg_hash(digest)
-        return Signature(signature.v, signature.r, signature.s)
+        signature = self._secret.sign_recoverable(digest, hasher=None)  # r, s, y parity; RFC 6979, low s
+        return Signature(
+            signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+        )
 
     async def sign_digest(self, digest: bytes) -> Signature:
         return self.sign(digest)
@@ -107,7 +87,7 @@ class DynamicFeeTransaction:
     data: bytes
     value: int = 0
 
-    def _fields(self) -> list[object]:
+    def _fields(self) -> list[_Item]:
         return [
             self.chain_id,
             self.nonce,
@@ -131,7 +111,27 @@ class DynamicFeeTransaction:
         return _typed([*self._fields(), signature.y_parity, signature.r, signature.s])
 
 
-def _typed(fields: list[object]) -> bytes:
-    import rlp
+_Item = int | bytes | list["_Item"]
 
-    return b"\x02" + bytes(rlp.encode(fields))
+
+def _typed(fields: list[_Item]) -> bytes:
+    return b"\x02" + _encoded(fields)
+
+
+def _encoded(item: _Item) -> bytes:
+    """RLP (Yellow Paper, appendix B). The library's finds out for each item what it is, at five times the
+    cost; a relayer does little else than this and signatures."""
+    if isinstance(item, list):
+        return _prefixed(0xC0, b"".join(map(_encoded, item)))
+    if isinstance(item, int):
+        item = item.to_bytes((item.bit_length() + 7) // 8, "big")
+    if len(item) == 1 and item[0] < 0x80:
+        return item
+    return _prefixed(0x80, item)
+
+
+def _prefixed(kind: int, body: bytes) -> bytes:
+    if len(body) < 56:
+        return bytes((kind + len(body),)) + body
+    length = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    return bytes((kind + 55 + len(length),)) + length + body

@@ -6,7 +6,9 @@ An URL may hold a provider's key: no error and no log line here has more of it t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +17,7 @@ import msgspec
 
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import ExternalError
+from luxxon_core.settlement.ports import ChainUnreachable
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientWebSocketResponse
@@ -28,6 +31,14 @@ LIMIT_EXCEEDED = -32005
 """EIP-1474; for queries of logs it may be about the number of results instead."""
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one answer over a WebSocket."""
+MAX_BATCH = 100
+"""Requests of one batch; providers take so many at least."""
+MORE_AFTER = 64
+"""Batches after which larger ones are tried again, where they were too large."""
+NO_BATCHES_S = 300.0
+"""How long a node that did not take a batch is sent none."""
+AT_ONCE = 16
+"""Requests under way together where there are no batches."""
 PING_S = 20.0
 """A WebSocket that answers no ping for half as long is dropped."""
 
@@ -42,7 +53,7 @@ class NodeError(ExternalError):
         self.reverted = code == EXECUTION_REVERTED or "revert" in self.said
 
 
-class Unreachable(ExternalError):
+class Unreachable(ChainUnreachable):
     """A node did not answer, or not in JSON-RPC.
 
     Attributes:
@@ -87,6 +98,13 @@ class Wire(Protocol):
         """
         ...
 
+    async def post_all(
+        self, method: str, calls: Sequence[Sequence[object]], timeout: float
+    ) -> list[Mapping[str, Any] | Unreachable]:
+        """The answers to requests of one method, in their order; in place of one that did not come within
+        ``timeout`` seconds, why."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -96,28 +114,78 @@ def wire_to(url: str) -> Wire:
 
 
 class HttpWire:
-    """Implements :class:`Wire` with POST requests over connections that are kept."""
+    """Implements :class:`Wire` with POST requests over connections that are kept; several requests are one
+    batch, until the node takes none."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session: ClientSession | None = None
         self._ids = count(1)
+        self._batches_from = 0.0
+        self._largest, self._granted = MAX_BATCH, 0
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def post(self, method: str, params: Sequence[object], timeout: float) -> Mapping[str, Any]:
+        body = msgspec.json.encode(_request(next(self._ids), method, params))
+        return _single(*await self._exchanged(body, timeout))
+
+    async def post_all(
+        self, method: str, calls: Sequence[Sequence[object]], timeout: float
+    ) -> list[Mapping[str, Any] | Unreachable]:
+        answers: list[Mapping[str, Any] | Unreachable] = []
+        while len(answers) < len(calls):
+            part = calls[len(answers) : len(answers) + self._largest]
+            try:
+                found = await self._batch(method, part, timeout) if self._as_batch(part) else None
+            except Unreachable as error:
+                self._largest, self._granted = max(1, len(part) // 2), 0  # it may have been too many at once
+                return [*answers, *([error] * (len(calls) - len(answers)))]
+            self._granted += found is not None
+            if self._granted == MORE_AFTER:
+                self._largest, self._granted = min(2 * self._largest, MAX_BATCH), 0
+            answers += await _each(self, method, part, timeout) if found is None else found
+        return answers
+
+    def _as_batch(self, calls: Sequence[object]) -> bool:
+        return len(calls) > 1 and time.monotonic() >= self._batches_from
+
+    async def _batch(
+        self, method: str, calls: Sequence[Sequence[object]], timeout: float
+    ) -> list[Mapping[str, Any]] | None:
+        """The answers to one batch (JSON-RPC 2.0, section 6), which come in any order; None when the node
+        does not take it for one."""
+        requests = [_request(next(self._ids), method, params) for params in calls]
+        response, body = await self._exchanged(msgspec.json.encode(requests), timeout)
+        if response.status == TOO_MANY_REQUESTS:
+            raise _refused(response.status, response.headers.get("Retry-After"))
+        try:
+            document = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            document = None
+        if isinstance(document, list):
+            answered = [one for one in document if isinstance(one, dict)]
+            answers = {one["id"]: one for one in answered if isinstance(one.get("id"), int)}
+            if all(request["id"] in answers for request in requests):
+                return [answers[request["id"]] for request in requests]
+        elif isinstance(document, dict):
+            with suppress(NodeError):
+                result_of(method, document)  # for all of them it may say that they are too many
+        self._batches_from = time.monotonic() + NO_BATCHES_S
+        return None
+
+    async def _exchanged(self, body: bytes, timeout: float) -> tuple[ClientResponse, bytes]:
         from aiohttp import ClientError, ClientSession, ClientTimeout
 
         if self._session is None:
             self._session = ClientSession(headers={"Content-Type": "application/json"})
-        body = _request(next(self._ids), method, params)
         try:
             async with self._session.post(
                 self._url, data=body, timeout=ClientTimeout(total=timeout), allow_redirects=False
             ) as response:
-                return _understood(response, await response.read())
+                return response, await response.read()
         except TimeoutError as error:
             raise Unreachable(type(error).__name__, brief=False) from None
         except (ClientError, OSError, ValueError) as error:
@@ -162,7 +230,7 @@ class SocketWire:
             async with asyncio.timeout(timeout):
                 socket = await self._opened()
                 self._waiting[number] = answer
-                await socket.send_str(_request(number, method, params).decode())
+                await socket.send_str(msgspec.json.encode(_request(number, method, params)).decode())
                 return await answer
         except TimeoutError as error:
             raise Unreachable(type(error).__name__, brief=False) from None
@@ -173,6 +241,11 @@ class SocketWire:
             raise Unreachable(type(error).__name__) from None
         finally:
             self._waiting.pop(number, None)
+
+    async def post_all(
+        self, method: str, calls: Sequence[Sequence[object]], timeout: float
+    ) -> list[Mapping[str, Any] | Unreachable]:
+        return await _each(self, method, calls, timeout)
 
     async def _opened(self) -> ClientWebSocketResponse:
         from aiohttp import ClientSession
@@ -213,11 +286,35 @@ class SocketWire:
             self._notified(document.get("params") or {})
 
 
-def _request(number: int, method: str, params: Sequence[object]) -> bytes:
-    return msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+async def _each(
+    wire: Wire, method: str, calls: Sequence[Sequence[object]], timeout: float
+) -> list[Mapping[str, Any] | Unreachable]:
+    """Requests side by side; ``timeout`` is that of all together."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(params: Sequence[object]) -> Mapping[str, Any] | Unreachable:
+        async with slots:
+            try:
+                return await wire.post(method, params, timeout)
+            except Unreachable as error:
+                return error
+
+    tasks = [asyncio.create_task(one(params), name=method) for params in calls]
+    try:
+        await asyncio.wait(tasks, timeout=timeout)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    late = Unreachable("TimeoutError", brief=False)
+    return [late if task.cancelled() else task.result() for task in tasks]
 
 
-def _understood(response: ClientResponse, body: bytes) -> Mapping[str, Any]:
+def _request(number: int, method: str, params: Sequence[object]) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def _single(response: ClientResponse, body: bytes) -> Mapping[str, Any]:
     """The JSON-RPC answer in an answer of HTTP; some nodes report their own errors with a 4xx status.
 
     Raises:

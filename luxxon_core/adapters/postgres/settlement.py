@@ -22,6 +22,8 @@ from luxxon_core.settlement.domain import (
 from luxxon_core.settlement.ports import Look
 
 SQL = statements("settlement")
+Told = tuple[str, str | None, bool]
+"""State, transaction, and whether it is parked: a change of these is an event."""
 
 
 class PgSettlementStore:
@@ -63,8 +65,8 @@ class PgSettlementStore:
     async def unfinished(self, tx: Tx, *, parked: bool, limit: int) -> list[Settlement]:
         return [_settlement(row) for row in await connection(tx).fetch(SQL["unfinished"], parked, limit)]
 
-    async def wake(self, tx: Tx, now: datetime) -> None:
-        await connection(tx).execute(SQL["wake"], now)
+    async def wake(self, tx: Tx, contract: str, now: datetime) -> None:
+        await connection(tx).execute(SQL["wake"], now, contract)
 
     async def claim(self, tx: Tx, now: datetime, limit: int) -> list[Settlement]:
         return [_settlement(row) for row in await connection(tx).fetch(SQL["claim"], now, limit)]
@@ -138,6 +140,10 @@ class PgSettlementStore:
         await connection(tx).execute(SQL["close"], list(transactions), now)
 
     async def save(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
+        await self._saved(tx, settlements)
+
+    async def _saved(self, tx: Tx, settlements: Sequence[Settlement]) -> dict[UUID, Told]:
+        """What there is to tell of them as they were before."""
         rows = [
             (
                 one.payload.session_id,
@@ -156,8 +162,14 @@ class PgSettlementStore:
             )
             for one in settlements
         ]
-        if rows:
-            await connection(tx).execute(SQL["save"], *(list(column) for column in zip(*rows, strict=True)))
+        if not rows:
+            return {}
+        columns = (list(column) for column in zip(*rows, strict=True))
+        found = await connection(tx).fetch(SQL["save"], *columns)
+        return {
+            row["session_id"]: (row["state"], row["tx_hash"], row["waits_for"] == Wait.OPERATOR)
+            for row in found
+        }
 
     async def next_due(self, tx: Tx) -> datetime | None:
         due: datetime | None = await connection(tx).fetchval(SQL["next_due"])

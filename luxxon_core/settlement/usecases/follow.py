@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -24,10 +25,11 @@ from luxxon_core.settlement.domain import (
     backoff,
     first_offer,
     higher_offer,
+    pays,
     poll_interval,
     standing,
 )
-from luxxon_core.settlement.ports import Look, Receipt, Step, Underpriced
+from luxxon_core.settlement.ports import ChainUnreachable, Look, Receipt, Step
 from luxxon_core.settlement.usecases.steps import WIDTH, Part, report, submitted, unsent
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +37,8 @@ _log = structlog.get_logger(__name__)
 MAX_DOUBLINGS = 5
 REPEAT_AFTER = timedelta(seconds=3)
 """Younger ones are likely to be on their way still."""
+LOGS_AFTER = timedelta(minutes=1)
+"""Past this the payment is looked for as one of somebody else's, or of nobody's whom the node can name."""
 MAX_FILLED = 16
 """Nonces of a gap that a pass fills."""
 
@@ -54,6 +58,9 @@ class _Pass:
     looks: dict[int, Look] = field(default_factory=dict)
     closed: list[int] = field(default_factory=list)
     waiting: list[Transaction] = field(default_factory=list)
+    failed: list[tuple[Transaction, Receipt | None]] = field(default_factory=list)
+    reachable: bool = True
+    receipts_late: bool = False
     repriced: list[Version] = field(default_factory=list)
     filled: list[Version] = field(default_factory=list)
 
@@ -67,6 +74,17 @@ class _Pass:
     def receipt(self, transaction: Transaction) -> Receipt | None:
         found = (self.receipts.get(one.tx_hash) for one in reversed(transaction.versions))
         return next((receipt for receipt in found if receipt is not None), None)
+
+
+@contextmanager
+def _asking(transaction: Transaction, this: _Pass) -> Iterator[None]:
+    """Around what asks the chain about one transaction. Once it has not answered, nothing more is asked in
+    the pass: the rows of all are locked meanwhile."""
+    try:
+        yield
+    except ExternalError as error:
+        this.reachable = this.reachable and not isinstance(error, ChainUnreachable)
+        _log.warning("settlement.waits", tx_hash=transaction.newest.tx_hash, reason=error.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +108,15 @@ class Follow(Part):
                 return True
             self.steps.reached(Step.LOOKED)
             for transaction in found:
-                this.look(transaction, transaction.waiting_since)
-                try:
-                    await self._one(tx, transaction, this)
-                except ExternalError as error:
-                    _log.warning("settlement.waits", tx_hash=transaction.newest.tx_hash, reason=error.message)
+                self._sort(transaction, this)
+            for transaction, receipt in this.failed:
+                with _asking(transaction, this):
+                    await self._failed(tx, transaction, receipt, this)
+            await self._repeat(tx, this)
             await self._fill(tx, this)
             await self._write(tx, this)
         self.steps.reached(Step.WRITTEN)
-        before = {one.payload.session_id: one for one in settlements}
-        for one in this.after:
-            report(before[one.payload.session_id], one)
+        report(settlements, this.after)
         await self._hand_over(this)
         return True
 
@@ -140,22 +156,25 @@ class Follow(Part):
             await self.hand_over(this.filled)
             self.steps.reached(Step.FILLED_BROADCAST)
 
-    async def _one(self, tx: Tx, transaction: Transaction, this: _Pass) -> None:
+    def _sort(self, transaction: Transaction, this: _Pass) -> None:
+        """What the receipts say of a transaction; what more there is to ask is asked later."""
         receipt = this.receipt(transaction)
         this.look(transaction, None if receipt is not None else transaction.waiting_since or this.now)
         match standing(
             transaction, receipt, this.counted.get(transaction.signer, 0), self.policy.confirmations
         ):
             case Standing.WAITING:
-                await self._repeat(tx, transaction, this)
+                self._back_to_submitted(transaction, transaction.newest.tx_hash, None, this)
+                this.waiting.append(transaction)
             case Standing.INCLUDED:
                 assert receipt is not None
-                self._back_to_submitted(transaction, receipt.tx_hash, receipt.block_number, this)
+                block = receipt.block_number if pays(transaction, receipt) else None
+                self._back_to_submitted(transaction, receipt.tx_hash, block, this)
             case Standing.PAID:
                 assert receipt is not None
                 self._paid(transaction, receipt, this)
             case Standing.FAILED:
-                await self._failed(tx, transaction, receipt, this)
+                this.failed.append((transaction, receipt))
 
     def _paid(self, transaction: Transaction, receipt: Receipt, this: _Pass) -> None:
         final = receipt.confirmations >= self.policy.final
@@ -178,7 +197,7 @@ class Follow(Part):
     def _back_to_submitted(
         self, transaction: Transaction, tx_hash: str, block_number: int | None, this: _Pass
     ) -> None:
-        """Not, or no longer, deep enough; in a block already, or in none (any more)."""
+        """Not, or no longer, deep enough; paid in a block already, or in none (any more)."""
         for one in this.settlements(transaction):
             if one.state is SettlementState.CONFIRMED:
                 _log.warning("settlement.reorganised", session_id=str(one.payload.session_id))
@@ -202,13 +221,18 @@ class Follow(Part):
         else:
             reason = "nonce used by another transaction"
         settlements = this.settlements(transaction)
-        if receipt is None and settlements and await self._own(transaction, settlements[0]):
-            return  # the node knows its receipt in a moment
-        paid = await asyncio.gather(*(self.chain.settled(one.payload.session_id) for one in settlements))
-        after = []
-        for one, settled in zip(settlements, paid, strict=True):
-            if settled:
-                after.append(await self.taken_over(tx, one, this.now))
+        if not this.reachable or (receipt is None and this.receipts_late):
+            return
+        if receipt is None and settlements and await self._soon(transaction, settlements[0], this.now):
+            waited = this.now - (transaction.waiting_since or this.now)
+            this.receipts_late = waited < LOGS_AFTER  # then likely those of the others as well
+            return
+        paid = await self.chain.settled_of([one.payload.session_id for one in settlements])
+        after = await self.taken_over(
+            tx, [one for one in settlements if paid[one.payload.session_id]], this.now
+        )
+        for one in settlements:
+            if paid[one.payload.session_id]:
                 continue
             attempts = one.attempts + (0 if cancelled else 1)
             after.append(
@@ -225,12 +249,16 @@ class Follow(Part):
         if await self._over(transaction, receipt):
             this.closed.append(transaction.id)
 
-    async def _own(self, transaction: Transaction, settlement: Settlement) -> bool:
-        """Whether a version of the transaction has paid, although the node has no receipt of it yet."""
-        if not await self.chain.settled(settlement.payload.session_id):
+    async def _soon(self, transaction: Transaction, settlement: Settlement, now: datetime) -> bool:
+        """Whether the node, or another one behind the same address, is about to know the receipt: it has the
+        new state already, and logs, if any yet, that name a version of the transaction."""
+        session_id = settlement.payload.session_id
+        if not (await self.chain.settled_of([session_id]))[session_id]:
             return False
-        found = await self.chain.find_settlement(settlement.payload.session_id, settlement.created_at)
-        return found is not None and any(one.tx_hash == found.tx_hash for one in transaction.versions)
+        found = await self.chain.find_settlement(session_id, settlement.created_at)
+        if found is None:
+            return now - (transaction.waiting_since or now) < LOGS_AFTER
+        return any(one.tx_hash == found.tx_hash for one in transaction.versions)
 
     async def _over(self, transaction: Transaction, receipt: Receipt | None) -> bool:
         """Whether what has become of a transaction that pays nobody is final."""
@@ -242,28 +270,32 @@ class Follow(Part):
 
     # ---------------------------------------------------------------- not mined
 
-    async def _repeat(self, tx: Tx, transaction: Transaction, this: _Pass) -> None:
-        assert transaction.nonce is not None
-        self._back_to_submitted(transaction, transaction.newest.tx_hash, None, this)
-        this.waiting.append(transaction)
-        if this.now - transaction.signed_at < REPEAT_AFTER:
+    async def _repeat(self, tx: Tx, this: _Pass) -> None:
+        """Broadcast again what no block has, and offer more for what has waited long enough."""
+        old = [one for one in this.waiting if this.now - one.signed_at >= REPEAT_AFTER]
+        if not old or not this.reachable:
             return
-        dearer = False
-        try:
-            await self.broadcast(transaction.newest)
-        except Underpriced:
-            dearer = True
+        arrival = await self.hand_over([one.newest for one in old])
+        this.reachable = arrival.reached
         self.steps.reached(Step.REPEATED)
+        if not (arrival.reached and arrival.affordable):
+            return
+        for one in old:
+            with _asking(one, this):
+                if self._waits_too_long(one, one.newest.tx_hash in arrival.dearer, this):
+                    await self._reprice(tx, one, this)
+
+    def _waits_too_long(self, transaction: Transaction, dearer: bool, this: _Pass) -> bool:
+        """Whether more is to be offered: a node asks for it, or it is the next of its account and waits."""
         next_in_line = this.mined[transaction.signer] == transaction.nonce
         since = transaction.waiting_since or this.now
         # each time twice as long: fees may not be what keeps it waiting
         patience = self.policy.reprice_after * (1 << min(len(transaction.versions) - 1, MAX_DOUBLINGS))
-        if dearer or (next_in_line and this.now - since >= patience):
-            await self._reprice(tx, transaction, this)
+        return dearer or (next_in_line and this.now - since >= patience)
 
     async def _reprice(self, tx: Tx, transaction: Transaction, this: _Pass) -> None:
         former = transaction.newest
-        if transaction.signer != self.chain.signer or former.fee is None:
+        if transaction.signer != self.chain.signer or former.fee is None or not this.reachable:
             return  # only the one who has the key can
         fees = await self.chain.fees()
         fee = higher_offer(former.fee, fees.base_fee, self.policy.tip(fees), self.policy.max_fee)
@@ -298,7 +330,7 @@ class Follow(Part):
         if first is None or this.now - first.created_at < self.policy.fill_after:
             return
         assert first.nonce is not None
-        if this.mined[signer] >= first.nonce:
+        if this.mined[signer] >= first.nonce or not this.reachable:
             return
         try:
             next_nonce = await self.chain.nonce(signer)

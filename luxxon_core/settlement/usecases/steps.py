@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 
@@ -13,6 +14,7 @@ from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.settlement.domain import Settlement, SettlementState, Version, Wait, backoff
 from luxxon_core.settlement.ports import (
     AlreadySettled,
+    ChainUnreachable,
     Fees,
     InsufficientGasFunds,
     InsufficientPool,
@@ -75,6 +77,21 @@ SILENT = Silent()
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """What became of broadcasts.
+
+    Attributes:
+        dearer: hashes of those that the node takes only for more.
+        reached: a node answered for each.
+        affordable: the account can pay for them.
+    """
+
+    dearer: set[str]
+    reached: bool
+    affordable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The parts that every piece of the relayer works with."""
 
@@ -84,56 +101,90 @@ class Part:
     policy: Policy
     steps: Steps
 
-    async def hand_over(self, versions: Iterable[Version]) -> None:
-        """Broadcast what is committed, in the order of nonces. What does not arrive, and what comes after it,
-        is broadcast again when its transaction is looked at."""
-        for version in versions:
-            try:
-                await self.broadcast(version)
-            except Underpriced as error:
-                _log.warning("settlement.underpriced", tx_hash=version.tx_hash, reason=error.message)
-            except ExternalError as error:
-                _log.warning("settlement.broadcast_failed", tx_hash=version.tx_hash, reason=error.message)
-                return
+    async def hand_over(self, versions: Sequence[Version]) -> Arrival:
+        """Broadcast what is committed. What does not arrive is broadcast again when its transaction is looked
+        at."""
+        raws = [one.raw for one in versions if one.raw is not None]
+        assert len(raws) == len(versions)
+        dearer, unreachable, poor = set[str](), None, None
+        for version, error in zip(versions, await self.chain.broadcast_all(raws), strict=True):
+            match error:
+                case None | NonceUsed():
+                    pass  # mined or displaced: the next look at the receipt tells which
+                case InsufficientGasFunds():
+                    poor = version
+                case ChainUnreachable():
+                    unreachable = error
+                case _:
+                    _log.warning("settlement.not_taken", tx_hash=version.tx_hash, reason=error.message)
+                    if isinstance(error, Underpriced):
+                        dearer.add(version.tx_hash)
+        if poor is not None:
+            _log.error("settlement.relayer_without_gas", signer=self.chain.signer, tx_hash=poor.tx_hash)
+        if unreachable is not None:
+            _log.warning("settlement.broadcast_failed", reason=unreachable.message, of=len(versions))
+        return Arrival(dearer, unreachable is None, poor is None)
 
-    async def broadcast(self, version: Version) -> None:
-        """Broadcast one.
+    async def taken_over(self, tx: Tx, paid: Iterable[Settlement], now: datetime) -> list[Settlement]:
+        """The contract says paid, by transactions that are not ours or no longer: follow those. What cannot
+        be found out about one is tried again, and keeps no other waiting."""
+        after, failure = list[Settlement](), None
+        followed: dict[str, int] = {}
+        for one in paid:
+            if failure is None:
+                try:
+                    after.append(await self._taken_over(tx, one, followed, now))
+                    continue
+                except ExternalError as error:
+                    failure = error
+            after.append(failed(one, failure, now))
+            if not isinstance(failure, ChainUnreachable):
+                failure = None
+        return after
 
-        Raises:
-            Underpriced; ExternalError: it did not arrive.
-        """
-        assert version.raw is not None
+    async def _taken_over(
+        self, tx: Tx, settlement: Settlement, followed: dict[str, int], now: datetime
+    ) -> Settlement:
+        """One of :meth:`taken_over`; ``followed`` has their transactions' ids by hash, and is added to."""
+        session_id = settlement.payload.session_id
         try:
-            await self.chain.broadcast(version.raw)
-        except NonceUsed:
-            return  # mined or displaced: the next look at the receipt tells which
-        except InsufficientGasFunds:
-            _log.error("settlement.relayer_without_gas", signer=self.chain.signer, tx_hash=version.tx_hash)
-
-    async def taken_over(self, tx: Tx, settlement: Settlement, now: datetime) -> Settlement:
-        """The contract says paid, by a transaction that is not ours or no longer: follow that one.
-
-        Raises:
-            ExternalError: the chain cannot be read.
-        """
-        receipt = await self.chain.find_settlement(settlement.payload.session_id, settlement.created_at)
-        if receipt is None and settlement.attempts >= PARK_AFTER:  # that it is paid is certain
+            receipt = await self.chain.find_settlement(session_id, settlement.created_at)
+        except ChainUnreachable:
+            raise
+        except ExternalError as error:
+            _log.warning("settlement.no_log", session_id=str(session_id), reason=error.message)
+            receipt = None
+        if receipt is None and settlement.attempts >= PARK_AFTER and await self._for_good(session_id):
             return replace(
                 unsent(settlement), state=SettlementState.CONFIRMED, confirmed_at=now, final_at=now
             )
         if receipt is None:
             return failed(settlement, AlreadySettled(message=NO_LOG), now)
-        found = Version(receipt.tx_hash, None, None)
-        chain_id, signer = self.chain.chain_id, self.chain.signer
-        (known,) = await self.store.open_transactions(tx, chain_id, signer, [(None, found)], now, now)
+        if receipt.tx_hash not in followed:
+            found = Version(receipt.tx_hash, None, None)
+            chain_id, signer = self.chain.chain_id, self.chain.signer
+            opened = await self.store.open_transactions(tx, chain_id, signer, [(None, found)], now, now)
+            followed[receipt.tx_hash] = opened[0]
         self.steps.reached(Step.TAKEN_OVER)
-        return submitted(settlement, known, receipt.tx_hash, now)
+        return submitted(settlement, followed[receipt.tx_hash], receipt.tx_hash, now)
+
+    async def _for_good(self, session_id: UUID) -> bool:
+        """Whether a session is paid so deep that no reorganisation takes it back."""
+        return (await self.chain.settled_of([session_id], self.policy.final))[session_id]
+
+
+def postponed(settlement: Settlement, error: ExternalError, until: datetime) -> Settlement:
+    """Nothing was found out about it: that is no failure of its own."""
+    return replace(settlement, last_error=error.message, next_attempt_at=until)
 
 
 def submitted(settlement: Settlement, transaction: int, tx_hash: str, now: datetime) -> Settlement:
-    return replace(
-        unsent(settlement),
-        state=SettlementState.SUBMITTED,
+    return Settlement(  # all the rest is as nothing had happened yet
+        settlement.payload,
+        SettlementState.SUBMITTED,
+        settlement.created_at,
+        settlement.next_attempt_at,
+        settlement.attempts,
         transaction_id=transaction,
         tx_hash=tx_hash,
         submitted_at=now,
@@ -179,16 +230,25 @@ def failed(settlement: Settlement, error: ExternalError, now: datetime, head: in
     )
 
 
-def report(before: Settlement, after: Settlement) -> None:
-    """Log what has changed."""
-    fields = {
-        "session_id": str(after.payload.session_id),
-        "state": after.state.value,
-        "reason": after.last_error,
-    }
-    if after.waits_for is Wait.OPERATOR:
-        _log.error("settlement.parked", **fields, attempts=after.attempts)
-    elif after.state is not before.state:
-        _log.info("settlement.moved", **fields, tx_hash=after.tx_hash)
-    elif after.attempts > before.attempts or after.waits_for is not before.waits_for:
-        _log.warning("settlement.waits", **fields, attempts=after.attempts, waits_for=after.waits_for)
+def report(before: Iterable[Settlement], after: Iterable[Settlement]) -> None:
+    """Log what has changed; ``before`` has all of those that ``after`` has."""
+    log, known = _log.bind(), {one.payload.session_id: one for one in before}
+    for one in after:
+        former = known[one.payload.session_id]
+        if one.waits_for is Wait.OPERATOR:
+            told, event = log.error, "settlement.parked"
+        elif one.state is not former.state:
+            told, event = log.info, "settlement.moved"
+        elif one.attempts > former.attempts or one.waits_for is not former.waits_for:
+            told, event = log.warning, "settlement.waits"
+        else:
+            continue
+        told(
+            event,
+            session_id=str(one.payload.session_id),
+            state=one.state.value,
+            reason=one.last_error,
+            tx_hash=one.tx_hash,
+            attempts=one.attempts,
+            waits_for=one.waits_for,
+        )

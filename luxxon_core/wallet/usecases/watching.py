@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import structlog
 
@@ -23,6 +24,10 @@ TAIL = 64
 STEP = 16
 """Blocks of the tail for each step."""
 HEARTBEAT = timedelta(seconds=5)
+ALIVE_SECONDS = 5.0
+"""Longest silence towards the database."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +65,16 @@ class Watch:
                 return 0
             cursor, head = await self.ledger.cursor(tx), await self.chain.head()
             if cursor is None:
-                place = _Place(await self.chain.first_block() - 1)
+                place = _Place(await self._alive(tx, self.chain.first_block()) - 1)
             else:
-                kept, replaced = await self._kept(tx, head)
+                remembered = await self.ledger.remembered(tx)
+                kept, replaced = await self._alive(tx, self._kept(remembered, head))
                 if replaced:
                     return await self._rewind(tx, kept, now)
                 if kept is None or kept.number != cursor.block_number:
                     return 0  # the node lags
                 place = kept
-            blocks, entries = await self._read(place, head + 1 - self.confirmations)
+            blocks, entries = await self._alive(tx, self._read(place, head + 1 - self.confirmations))
             if blocks:
                 await self._consume(tx, blocks, entries, now)
                 return blocks[-1].number - place.number
@@ -76,16 +82,16 @@ class Watch:
                 await self.ledger.move(tx, cursor.block_number, now)
             return 0
 
-    async def _kept(self, tx: Tx, head: int) -> tuple[_Place | None, bool]:
+    async def _kept(self, remembered: Iterable[tuple[int, str]], head: int) -> tuple[_Place | None, bool]:
         """The newest consumed block that the node has, and whether it has others in place of newer ones.
 
         A node that merely does not know the newer ones lags, or its chain is shorter for now.
         """
         replaced = False
-        for number, remembered in await self.ledger.remembered(tx):
+        for number, known in remembered:
             block = await self.chain.block(number) if number <= head else None
-            if block is not None and block.hash == remembered:
-                return _Place(number, remembered), replaced
+            if block is not None and block.hash == known:
+                return _Place(number, known), replaced
             replaced = replaced or block is not None
         return None, replaced
 
@@ -112,7 +118,7 @@ class Watch:
         self, tx: Tx, blocks: Sequence[Block], entries: Sequence[Entry], now: datetime
     ) -> None:
         last = blocks[-1].number
-        pools = await self._pools_at({entry.wallet for entry in entries}, last)
+        pools = await self._alive(tx, self._pools_at({entry.wallet for entry in entries}, last))
         await self.ledger.add(tx, entries)
         await self._note(tx, pools, last, now)
         await self.ledger.remember(tx, blocks, REMEMBERED)
@@ -124,11 +130,24 @@ class Watch:
         if fork is None:
             await self.ledger.clear(tx)
             return 1
-        pools = await self._pools_at(await self.ledger.wallets_after(tx, fork.number), fork.number)
+        wallets = await self.ledger.wallets_after(tx, fork.number)
+        pools = await self._alive(tx, self._pools_at(wallets, fork.number))
         await self.ledger.rewind(tx, fork.number)
         await self._note(tx, pools, fork.number, now)
         await self.ledger.move(tx, fork.number, now)
         return 1
+
+    async def _alive(self, tx: Tx, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of asking the chain for much. The database hears of us meanwhile, for it ends
+        transactions that say nothing for long."""
+        task = asyncio.create_task(work, name="watcher's questions")
+        try:
+            while not (await asyncio.wait({task}, timeout=ALIVE_SECONDS))[0]:
+                await self.ledger.lock(tx)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _pools_at(self, wallets: Iterable[str], block_number: int) -> dict[str, int | None]:
         named = sorted(wallets)

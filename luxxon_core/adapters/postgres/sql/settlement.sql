@@ -29,7 +29,7 @@ where s.session_id in (
     from settlement w
     where w.waits_for = 'DEPOSIT' and w.next_attempt_at > $1 and exists (
         select from chain_pool p
-        where p.wallet_address = w.consumer_wallet and p.block_number > w.short_at_block
+        where p.contract = $2 and p.wallet_address = w.consumer_wallet and p.block_number > w.short_at_block
           and p.balance_uusdc >= w.to_amount_uusdc + w.fee_amount_uusdc
     )
     for update of w skip locked
@@ -115,6 +115,9 @@ with closed as (
 update settlement_tx_version set raw = null where tx_id in (select id from closed);
 
 -- name: save
+with former as (  -- what the statement found, not what it leaves
+    select session_id, state, tx_hash, waits_for from settlement where session_id = any ($1::uuid[])
+)
 update settlement s
 set state = given.state, attempts = given.attempts, next_attempt_at = given.next_attempt_at,
     last_error = given.last_error, waits_for = given.waits_for, short_at_block = given.short_at_block,
@@ -127,7 +130,9 @@ from unnest(
     session_id, state, attempts, next_attempt_at, last_error, waits_for, short_at_block,
     tx_id, tx_hash, submitted_at, confirmed_at, block_number, final_at
 )
-where s.session_id = given.session_id;
+join former on former.session_id = given.session_id
+where s.session_id = given.session_id
+returning s.session_id, former.state, former.tx_hash, former.waits_for;
 
 -- name: next_due
 select min(at) from (
