@@ -54,25 +54,28 @@ class KnownKeys:
 
     def __init__(self, most: int = MOST_KNOWN) -> None:
         self._most = most
-        self._keys: OrderedDict[bytes, tuple[ApiKey, datetime]] = OrderedDict()
+        self._keys: OrderedDict[bytes, tuple[ApiKey, datetime, ApiKeyPrincipal]] = OrderedDict()
 
-    def get(self, digest: bytes, now: datetime) -> ApiKey | None:
+    def get(self, digest: bytes, now: datetime) -> tuple[ApiKey, ApiKeyPrincipal] | None:
         found = self._keys.get(digest)
         if found is None or not found[1] <= now < found[1] + KNOWN_FOR:
             return None
         self._keys.move_to_end(digest)
-        return found[0]
+        return found[0], found[2]
 
-    def put(self, key: ApiKey, read_at: datetime) -> None:
-        self._keys[key.hash] = key, read_at
+    def put(self, key: ApiKey, read_at: datetime) -> ApiKeyPrincipal:
+        """Keep a key that has just been read; those that were not used for longest make room."""
+        principal = ApiKeyPrincipal(key.id, key.workspace_id, frozenset(key.scopes), key.environment)
+        self._keys[key.hash] = key, read_at, principal
         self._keys.move_to_end(key.hash)
         while len(self._keys) > self._most:
             self._keys.popitem(last=False)
+        return principal
 
     def used(self, digest: bytes, now: datetime) -> None:
         """Note a use where the key is known; what was read of it grows no younger."""
         if (found := self._keys.get(digest)) is not None:
-            self._keys[digest] = replace(found[0], last_used_at=now), found[1]
+            self._keys[digest] = replace(found[0], last_used_at=now), found[1], found[2]
 
     def forget(self, digest: bytes) -> None:
         self._keys.pop(digest, None)
@@ -218,20 +221,21 @@ class Access:
             InvalidToken, InvalidApiKey, RevokedApiKey.
         """
         digest = key_hash(token)
-        key = self.known_keys.get(digest, now)
-        if key is None:
+        if (known := self.known_keys.get(digest, now)) is not None:
+            key, principal = known
+        else:
             async with self.uow.read() as tx:
-                key = await self.keys.by_hash(tx, digest)
-            if key is None:
+                read = await self.keys.by_hash(tx, digest)
+            if read is None:
                 raise InvalidApiKey
-            self.known_keys.put(key, now)
+            key, principal = read, self.known_keys.put(read, now)
         if not key.works_at(now):
             raise RevokedApiKey
         if key.last_used_at is None or now - key.last_used_at >= LAST_USED_EVERY:
             self.known_keys.used(digest, now)  # before the write, so that requests meanwhile do not repeat it
             async with self.uow.begin() as tx:
                 await self.keys.touch(tx, key.id, now)
-        return ApiKeyPrincipal(key.id, key.workspace_id, frozenset(key.scopes), key.environment)
+        return principal
 
     def by_cookie(self, value: str, now: datetime) -> WalletPrincipal:
         """The principal of a cookie, whichever secret in use sealed it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 from time import monotonic
@@ -37,6 +38,8 @@ class Observer:
         self._metrics = metrics
         # bound now: a logger that looks its configuration up costs 4 µs each time it says nothing
         self._log = log.bind() if structlog.is_configured() else None
+        enabled = getattr(self._log, "is_enabled_for", None)
+        self._quiet = enabled is not None and not enabled(logging.DEBUG)
 
     def begin(self, request: web.Request) -> Exchange:
         """Number the request, or take the number that it comes with, for its log lines and its answer."""
@@ -53,7 +56,7 @@ class Observer:
         seconds = monotonic() - exchange.started
         method, code, route = request.method, exchange.code, exchange.route or pattern(request)
         self._metrics.add(method, route, status, code, None if exchange.streamed else seconds)
-        if self._log is None:
+        if self._log is None or (self._quiet and status < 500 and method in QUIET):
             return
         quietly = self._log.debug if method in QUIET else self._log.info
         tell = self._log.warning if status >= 500 else quietly

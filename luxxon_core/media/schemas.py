@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -23,20 +24,19 @@ def picture_headers(frame: Frame, now: datetime) -> dict[str, str]:
 
     ``Age`` is in whole seconds since it was captured; ``X-Luxxon-Size`` is ``<width>x<height>`` in pixels.
     """
-    modified, captured = _moments(frame.captured_at)
-    return {
-        "Cache-Control": "no-store",
-        "ETag": entity_tag(frame),
-        "Last-Modified": modified,
-        "Age": str(max(0, int((now - frame.captured_at).total_seconds()))),
-        CAPTURED_AT: captured,
-        SIZE: f"{frame.width}x{frame.height}",
-    }
+    age = max(0, int((now - frame.captured_at).total_seconds()))
+    return {**_lasting(frame.digest, frame.captured_at, frame.width, frame.height), "Age": str(age)}
 
 
 @lru_cache(maxsize=256)
-def _moments(at: datetime) -> tuple[str, str]:
-    return format_datetime(at.replace(microsecond=0), usegmt=True), iso(at)
+def _lasting(digest: str, captured_at: datetime, width: int, height: int) -> Mapping[str, str]:
+    return {
+        "Cache-Control": "no-store",
+        "ETag": f'"{digest}"',
+        "Last-Modified": format_datetime(captured_at.replace(microsecond=0), usegmt=True),
+        CAPTURED_AT: iso(captured_at),
+        SIZE: f"{width}x{height}",
+    }
 
 
 def unchanged(frame: Frame, if_none_match: str | None) -> bool:
