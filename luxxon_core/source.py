@@ -96,6 +96,9 @@ class DiscoveredDevice:
     config: BaseModel
     """Opens this device, perhaps after the user has filled in credentials."""
     device_information: DeviceInformation = DeviceInformation()
+    media_profiles: tuple[MediaProfile, ...] = ()
+    """What it says it can send, best first, where that is known before it is opened; codecs may be others
+    than those of :meth:`Source.packets`, as ``mjpeg``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +304,8 @@ class GeoPose:
     fix_type: FixType = FixType.FIX_3D
     altitude: float | None = None
     heading: float | None = None
+    satellites: int | None = None
+    """In use by the receiver; None where it does not say."""
 
 
 @runtime_checkable

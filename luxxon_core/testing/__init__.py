@@ -1,4 +1,4 @@
-"""For authors of camera plugins: a fake source, and a conformance suite to run in one line of pytest.
+"""For authors of plugins: fake cameras, a conformance suite to run in one line of pytest, a fake marketplace.
 
 ::
 
@@ -10,6 +10,25 @@
 """
 
 from luxxon_core.testing.conformance import SourceConformance
-from luxxon_core.testing.fake import FakeConfig, FakeSource, FakeSourceType
+from luxxon_core.testing.fake import (
+    FakeCamera,
+    FakeCommand,
+    FakeConfig,
+    FakeSource,
+    FakeSourceType,
+    FakeVehicle,
+)
+from luxxon_core.testing.marketplace import FakeCall, FakeEvent, FakeMarketplace
 
-__all__ = ["FakeConfig", "FakeSource", "FakeSourceType", "SourceConformance"]
+__all__ = [
+    "FakeCall",
+    "FakeCamera",
+    "FakeCommand",
+    "FakeConfig",
+    "FakeEvent",
+    "FakeMarketplace",
+    "FakeSource",
+    "FakeSourceType",
+    "FakeVehicle",
+    "SourceConformance",
+]

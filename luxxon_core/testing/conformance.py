@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import re
+import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from luxxon_core.plugins import hookimpl, load_plugins
 from luxxon_core.source import (
@@ -23,49 +25,25 @@ from luxxon_core.source import (
     SourceError,
     SourceType,
 )
+from luxxon_core.testing.capabilities import CapabilityChecks
+from luxxon_core.testing.running import does_not_apply, in_loop, take
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-T = TypeVar("T")
-TEST_SECONDS = 60.0
+__all__ = ["SourceConformance", "in_loop", "take"]
+
 FEW = 8
+SECRET_NAME = re.compile(r"password|passphrase|passwd|secret|api_?key", re.IGNORECASE)
 
 
-def in_loop(test: Callable[[Any], Awaitable[None]]) -> Callable[[Any], None]:
-    """Run an async test in a loop of its own, so that no plugin of pytest is needed."""
-
-    @functools.wraps(test)
-    def run(self: Any) -> None:
-        asyncio.run(asyncio.wait_for(_awaited(test(self)), TEST_SECONDS))
-
-    return run
-
-
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable
-
-
-async def take(items: AsyncGenerator[T, None], count: int) -> list[T]:
-    """The first ``count`` items; the generator is closed afterwards."""
-    taken: list[T] = []
-    async with aclosing(items):
-        async for item in items:
-            taken.append(item)
-            if len(taken) == count:
-                break
-    return taken
-
-
-class SourceConformance:
+class SourceConformance(CapabilityChecks):
     """Derive and set ``source_type`` and ``config``; both may be properties.
 
-    ``bad_configs`` are configurations that :meth:`SourceType.open` must refuse.
+    ``bad_configs`` are configurations that :meth:`SourceType.open` must refuse. A real camera moves, unless
+    ``may_move`` is False, and is left where it was sent; a preset is set only where it has none. Its first
+    three poses are waited for ``pose_seconds``.
     """
-
-    source_type: ClassVar[SourceType[Any]]
-    config: ClassVar[BaseModel]
-    bad_configs: ClassVar[Sequence[BaseModel]] = ()
 
     def test_is_accepted_by_the_host(self) -> None:
         source_type = self.source_type
@@ -82,53 +60,104 @@ class SourceConformance:
                 return Plugin()
 
         registry = load_plugins([Entry()])
-        assert not registry.failures
+        assert not registry.failures, registry.failures[0].reason
         assert registry.sources[source_type.key] is source_type
 
     def test_config_makes_a_form_and_keeps_secrets(self) -> None:
-        assert isinstance(self.config, self.source_type.Config)
-        assert self.source_type.Config.model_json_schema()["type"] == "object"
-        for name, value in self.config:
-            if isinstance(value, SecretStr) and value.get_secret_value():
-                assert value.get_secret_value() not in repr(self.config), name
+        config = self.source_type.Config
+        assert isinstance(self.config, config), f"config is no {config.__name__}"
+        assert config.model_json_schema()["type"] == "object"
+        for name, field in config.model_fields.items():
+            hidden = _mentions(field.annotation, SecretStr, SecretBytes)
+            assert hidden or not (SECRET_NAME.search(name) and _mentions(field.annotation, str, bytes)), (
+                f"the field {name} is not a SecretStr"
+            )
+        for secret in secrets_of(self.config):
+            assert secret not in repr(self.config), "repr of the configuration shows a secret"
+            assert secret not in self.config.model_dump_json(), "JSON of the configuration shows a secret"
+
+    @in_loop
+    async def test_an_open_source_keeps_secrets(self) -> None:
+        secrets = [*secrets_of(self.config)]
+        if not secrets:
+            does_not_apply("this configuration has no secrets")
+        async with await self._open() as source:
+            await take(source.frames(source.media_profiles()[0]), 1)
+            shown = (
+                f"{source!r} {source.health()!r} {source.device_information!r} {source.media_profiles()!r}"
+            )
+            assert not [one for one in secrets if one in shown], "repr of the source shows a secret"
 
     @in_loop
     async def test_discovery_ends_in_time(self) -> None:
         started = time.monotonic()
-        keys = [device.key async for device in self.source_type.discover(1.0)]
-        assert time.monotonic() - started < 3.0
-        assert len(keys) == len(set(keys))
+        devices = [device async for device in self.source_type.discover(1.0)]
+        took = time.monotonic() - started
+        assert took < 3.0, f"discover(1.0) took {took:.1f} s"
+        keys = [device.key for device in devices]
+        assert len(keys) == len(set(keys)), "two devices have the same key"
+        for device in devices:
+            assert isinstance(device.config, self.source_type.Config), f"{device.key}: not this type's Config"
+
+    @in_loop
+    async def test_discovery_that_nobody_waits_for_leaves_nothing(self) -> None:
+        tasks, threads = asyncio.all_tasks(), _threads()
+        async with aclosing(self.source_type.discover(1.0)) as devices:
+            await asyncio.wait({asyncio.ensure_future(anext(devices, None))})
+        deadline = time.monotonic() + 3.0
+        while asyncio.all_tasks() - tasks or len(_threads()) > len(threads):
+            assert time.monotonic() < deadline, "discover leaves a task or a thread behind"
+            await asyncio.sleep(0.05)
 
     @in_loop
     async def test_opens_and_closes(self) -> None:
         async with await self._open() as source:
-            assert isinstance(source, Source)
-            assert source.health().state is not HealthState.CLOSED
-        assert source.health().state is HealthState.CLOSED
+            assert isinstance(source, Source), "what open returns is no Source: a method is missing"
+            assert source.health().state is not HealthState.CLOSED, "it is open and its health says CLOSED"
+        assert source.health().state is HealthState.CLOSED, "it is closed and its health does not say CLOSED"
+
+    @in_loop
+    async def test_closing_lets_go_of_everything(self) -> None:
+        """So that the next one can open the same device: three times, and nothing is left each time."""
+        tasks = asyncio.all_tasks()
+        left: list[tuple[int, int]] = []
+        for _ in range(3):
+            async with await self._open() as source:
+                await take(source.frames(source.media_profiles()[0]), 1)
+            deadline = time.monotonic() + 3.0
+            while asyncio.all_tasks() - tasks:
+                assert time.monotonic() < deadline, f"tasks run on: {_names(asyncio.all_tasks() - tasks)}"
+                await asyncio.sleep(0.05)
+            left.append((len(_threads()), _descriptors()))
+        assert left[2][0] <= left[0][0], "each opening leaves a thread behind"
+        assert left[2][1] < left[0][1] + 2, "each opening leaves a file descriptor behind"
 
     @in_loop
     async def test_profiles_are_complete(self) -> None:
         async with await self._open() as source:
             profiles = source.media_profiles()
-            assert profiles
-            assert len({profile.token for profile in profiles}) == len(profiles)
-            for profile in profiles:
-                assert profile.width > 0
-                assert profile.height > 0
-                assert profile.frame_rate > 0
+            assert profiles, "there is no media profile"
+            assert len({one.token for one in profiles}) == len(profiles), "two profiles have the same token"
+            for one in profiles:
+                assert one.width > 0, f"{one.token}: width {one.width}"
+                assert one.height > 0, f"{one.token}: height {one.height}"
+                assert one.frame_rate > 0, f"{one.token}: frame rate {one.frame_rate}"
 
     @in_loop
     async def test_frames_come_in_order_and_in_size(self) -> None:
         async with await self._open() as source:
             for profile in source.media_profiles():
                 frames = await take(source.frames(profile), FEW)
-                assert _increasing([frame.pts for frame in frames])
+                assert len(frames) == FEW, f"{profile.token}: there are only {len(frames)} frames"
+                assert _increasing([frame.pts for frame in frames]), "pts of the frames do not increase"
                 for frame in frames:
-                    assert frame.time_base is not None
+                    assert frame.time_base is not None, "a frame has no time base"
                     # Encoders want even sizes: a source may cut one row or column.
-                    assert 0 <= profile.width - frame.width <= 1
-                    assert 0 <= profile.height - frame.height <= 1
-            assert source.health().state is HealthState.OK
+                    size = f"{frame.width}x{frame.height}, not the profile's {profile.width}x{profile.height}"
+                    assert 0 <= profile.width - frame.width <= 1, size
+                    assert 0 <= profile.height - frame.height <= 1, size
+            health = source.health()
+            assert health.state is HealthState.OK, f"frames come and health says {health.state}"
 
     @in_loop
     async def test_frames_are_scaled_and_thinned(self) -> None:
@@ -136,10 +165,12 @@ class SourceConformance:
             profile = source.media_profiles()[0]
             width, rate = max(2, profile.width // 2), max(1.0, profile.frame_rate / 3)
             frames = await take(source.frames(profile, max_width=width, max_fps=rate), FEW)
-            assert all(frame.width <= width for frame in frames)
+            assert all(frame.width <= width for frame in frames), f"frames are wider than max_width={width}"
             for frame in frames:
-                assert abs(frame.width / frame.height - profile.width / profile.height) < 0.1
-            assert (FEW - 1) / (_seconds(frames[-1]) - _seconds(frames[0])) < rate * 1.2
+                distorted = abs(frame.width / frame.height - profile.width / profile.height) >= 0.1
+                assert not distorted, f"scaled to {frame.width}x{frame.height}: another shape"
+            came = (FEW - 1) / (_seconds(frames[-1]) - _seconds(frames[0]))
+            assert came < rate * 1.2, f"{came:.1f} frames a second with max_fps={rate:g}"
 
     @in_loop
     async def test_packets_can_be_sent_as_they_are(self) -> None:
@@ -149,9 +180,12 @@ class SourceConformance:
                     await self._refuses(lambda p=profile: source.packets(p))  # type: ignore[misc]
                     continue
                 packets = await take(source.packets(profile), FEW)
-                assert packets[0].keyframe
-                assert _increasing([packet.pts for packet in packets])
-                assert {packet.codec for packet in packets} == {profile.codec}
+                assert packets[0].keyframe, "the first packet is no key frame"
+                increasing = _increasing([packet.pts for packet in packets])
+                assert increasing, "pts of the packets do not increase: are there B-frames?"
+                assert {one.codec for one in packets} == {profile.codec}, (
+                    "packets are not in the profile's codec"
+                )
                 if profile.codec == "h264":
                     _assert_webrtc_h264(packets, profile)
 
@@ -171,7 +205,7 @@ class SourceConformance:
                 await asyncio.sleep(pause)  # the slow reader
                 await anext(frames)  # one that was ready may be handed over
                 after = _seconds(await anext(frames))
-            assert after - before > pause * 0.6
+            assert after - before > pause * 0.6, "a slow reader gets old frames: they are queued"
 
     @in_loop
     async def test_two_readers_side_by_side(self) -> None:
@@ -180,8 +214,8 @@ class SourceConformance:
             preview, full = await asyncio.gather(
                 take(source.frames(profile, max_width=64, max_fps=5), 3), take(source.frames(profile), FEW)
             )
-            assert len(preview) == 3
-            assert len(full) == FEW
+            assert len(preview) == 3, "the preview ends when there is another reader"
+            assert len(full) == FEW, "a reader ends when there is a preview"
 
     @in_loop
     async def test_a_closed_reader_leaves_no_thread(self) -> None:
@@ -191,29 +225,29 @@ class SourceConformance:
             before = _threads()
             for _ in range(3):
                 await asyncio.wait_for(take(source.frames(profile), 1), 10)
-            assert len(_threads()) <= len(before)
+            assert len(_threads()) <= len(before), "a closed reader leaves a thread behind"
 
     @in_loop
     async def test_bad_configurations_are_refused_in_one_line(self) -> None:
+        if not self.bad_configs:
+            does_not_apply("the suite has no bad_configs")
         for config in self.bad_configs:
             try:
                 await self.source_type.open(config)
             except SourceError as error:
-                assert error.message
-                assert "\n" not in error.message
+                assert error.message, "a refusal says nothing"
+                assert "\n" not in error.message, "a refusal has several lines"
+                for secret in secrets_of(config):
+                    assert secret not in f"{error!r} {error}", "a refusal shows a secret"
             else:
                 raise AssertionError("a bad configuration was accepted")
-
-    async def _open(self) -> Source:
-        opened: Source = await self.source_type.open(self.config)
-        return opened
 
     async def _refuses(self, read: Callable[[], AsyncGenerator[Any, None]]) -> None:
         try:
             await take(read(), 1)
         except SourceConfigError:
             return
-        raise AssertionError("SourceConfigError was not raised")
+        raise AssertionError("no SourceConfigError for a profile that cannot be read so")
 
 
 def _increasing(times: Sequence[int | None]) -> bool:
@@ -225,6 +259,35 @@ def _seconds(frame: VideoFrame) -> float:
     assert frame.pts is not None
     assert frame.time_base is not None
     return float(frame.pts * frame.time_base)
+
+
+def _mentions(annotation: Any, *kinds: type) -> bool:
+    """Whether a field's type is one of these, or has it in it, as ``SecretStr | None`` has."""
+    inner = getattr(annotation, "__args__", ())
+    return annotation in kinds or any(_mentions(one, *kinds) for one in inner)
+
+
+def secrets_of(value: Any) -> Iterator[str]:
+    """The plain text of every secret in a configuration."""
+    if isinstance(value, SecretStr):
+        yield from filter(None, [value.get_secret_value()])
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from secrets_of(inner)
+    elif isinstance(value, dict):
+        yield from secrets_of(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from secrets_of(inner)
+
+
+def _descriptors() -> int:
+    """Open files and sockets of this process; 0 where the system does not tell."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) if sys.platform == "linux" else 0
+
+
+def _names(tasks: set[asyncio.Task[Any]]) -> str:
+    return ", ".join(sorted(task.get_name() for task in tasks))
 
 
 def _threads() -> list[threading.Thread]:
@@ -243,4 +306,5 @@ def _assert_webrtc_h264(packets: Sequence[EncodedPacket], profile: MediaProfile)
     decoder = av.CodecContext.create("h264", "r")
     frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet.data))]
     assert frames, "nothing decodes: are there B-frames?"
-    assert (frames[0].width, frames[0].height) == (profile.width, profile.height)
+    size = frames[0].width, frames[0].height
+    assert size == (profile.width, profile.height), f"pictures are {size}, not of the profile's size"

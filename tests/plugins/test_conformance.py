@@ -25,7 +25,7 @@ class TestTestcard(SourceConformance):
 
 class TestFake(SourceConformance):
     source_type = FakeSourceType(password="hunter2")
-    config = FakeConfig(password=SecretStr("hunter2"))
+    config = FakeConfig(password=SecretStr("hunter2"), latitude=50.8466, longitude=4.3528)
     bad_configs = (FakeConfig(password=SecretStr("wrong")),)
 
 
