@@ -8,8 +8,9 @@ import time
 from contextlib import aclosing
 from typing import Any
 
+import av
 import pytest
-from luxxon_webcam import device
+from luxxon_webcam.capture import Capture
 from luxxon_webcam.webcam import WebcamConfig, WebcamType
 
 from luxxon_core import capture
@@ -44,6 +45,7 @@ async def test_a_camera_that_stops_is_opened_again() -> None:
     config = WebcamConfig(device="testsrc2=size=160x90:rate=30:duration=1,realtime")
     async with await WebcamType(input_format="lavfi").open(config) as source:
         (profile,) = source.media_profiles()
+        assert profile.codec == "raw"
         frames = await asyncio.wait_for(take(source.frames(profile), 45), 15)
         times = [frame.pts for frame in frames]
         assert times == sorted(set(times))
@@ -70,14 +72,14 @@ async def test_closing_ends_its_readers() -> None:
 async def test_a_driver_that_answers_oddly_does_not_end_the_camera(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real, failures = device.Capture._read, [error]
+    real, failures = Capture._read, [error]
 
-    def read(self: device.Capture, container: Any) -> float | None:
+    def read(self: Capture, container: Any) -> float | None:
         if failures:
             raise failures.pop()
         return real(self, container)
 
-    monkeypatch.setattr(device.Capture, "_read", read)
+    monkeypatch.setattr(Capture, "_read", read)
     config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
     async with await WebcamType(input_format="lavfi").open(config) as source:
         assert await asyncio.wait_for(take(source.frames(source.media_profiles()[0]), 3), 10)
@@ -88,11 +90,11 @@ async def test_a_driver_that_answers_oddly_does_not_end_the_camera(
 async def test_a_thread_that_ends_ends_its_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
-    def read(self: device.Capture, container: Any) -> float | None:
+    def read(self: Capture, container: Any) -> float | None:
         go.wait(10)
         raise SystemExit("the interpreter is going down")
 
-    monkeypatch.setattr(device.Capture, "_read", read)
+    monkeypatch.setattr(Capture, "_read", read)
     config = WebcamConfig(device="testsrc2=size=160x90:rate=30,realtime")
     async with await WebcamType(input_format="lavfi").open(config) as source:
         reading = asyncio.create_task(take(source.frames(source.media_profiles()[0]), 1))
@@ -110,3 +112,36 @@ async def test_an_idle_camera_is_not_stalled(monkeypatch: pytest.MonkeyPatch) ->
         later = time.monotonic() + 60
         monkeypatch.setattr(capture.time, "monotonic", lambda: later)
         assert source.health().state is HealthState.OK
+
+
+async def test_a_camera_of_another_size_than_wished_for_is_offered_as_it_is() -> None:
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=15,realtime", width=1280, height=720)
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        (profile,) = source.media_profiles()
+        (frame,) = await asyncio.wait_for(take(source.frames(profile), 1), 10)
+    assert (
+        (profile.width, profile.height, profile.frame_rate)
+        == (frame.width, frame.height, 15)
+        == (160, 90, 15)
+    )
+
+
+@pytest.mark.parametrize(("spoilt", "reconnects"), [(5, 0), (40, 1)])
+async def test_a_spoilt_picture_is_left_out_and_many_of_them_are_a_fault(
+    monkeypatch: pytest.MonkeyPatch, spoilt: int, reconnects: int
+) -> None:
+    real, left = Capture._decoded, [spoilt]
+
+    class Spoilt:
+        def decode(self) -> list[Any]:
+            raise av.error.InvalidDataError(0x41444E49, "Invalid data found")
+
+    def decoded(self: Capture, packet: Any, readers: Any) -> bool:
+        left[0] -= 1
+        return real(self, Spoilt() if left[0] >= 0 else packet, readers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Capture, "_decoded", decoded)
+    config = WebcamConfig(device="testsrc2=size=160x90:rate=60,realtime")
+    async with await WebcamType(input_format="lavfi").open(config) as source:
+        await asyncio.wait_for(take(source.frames(source.media_profiles()[0]), 3), 10)
+        assert source.health().reconnects == reconnects
