@@ -35,6 +35,7 @@ def _described(
 ) -> list[Operation]:
     """The rows of all slices, and those of the documents about them."""
     from luxxon_core.access import routes as access
+    from luxxon_core.controls import routes as controls
     from luxxon_core.dispatch import routes as dispatch
     from luxxon_core.events import routes as events
     from luxxon_core.http import documents, system
@@ -60,6 +61,7 @@ def _described(
         *settlement.operations(cases.receipts),
         *sessions.operations(cases.sessions),
         *links.operations(cases.links),
+        *controls.operations(cases.controls),
         *events.operations(cases.streams, cases.sessions),
     ]
     return [*rows, *documents.operations(rows, version=__version__, public_url=public_url)]

@@ -13,6 +13,9 @@ from luxxon_core.kernel.errors import ExternalError, LuxxonError
 if TYPE_CHECKING:
     import httpx
 
+UPSTREAM = 1000
+"""Characters that are kept of an answer which is not Luxxon's."""
+
 
 class ConnectionFailed(ExternalError):
     """Nothing answered, or not in time.
@@ -33,15 +36,21 @@ class InvalidResponse(ExternalError):
 
     Attributes:
         http_status: what the answer's status line said, where it was that of an error.
+        upstream: the beginning of such an answer's text.
     """
 
     code, default_message = "INVALID_RESPONSE", "The server's answer is not Luxxon's"
 
     def __init__(
-        self, detail: str | None = None, message: str | None = None, *, http_status: int | None = None
+        self,
+        detail: str | None = None,
+        message: str | None = None,
+        *,
+        http_status: int | None = None,
+        upstream: str | None = None,
     ) -> None:
         super().__init__(detail, message)
-        self.http_status = http_status
+        self.http_status, self.upstream = http_status, upstream
 
 
 class RateLimited(errors.RateLimited):
@@ -73,7 +82,8 @@ def refusal(response: httpx.Response) -> LuxxonError:
         body = msgspec.json.decode(response.content)
         code, message, detail = str(body["code"]), str(body["message"]), body.get("detail")
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return InvalidResponse(message=f"HTTP {status} without an error envelope", http_status=status)
+        message = f"HTTP {status} without an error envelope"
+        return InvalidResponse(message=message, http_status=status, upstream=response.text[:UPSTREAM])
     known = _by_code().get((code, status))
     if known is errors.RateLimited:
         return RateLimited(detail, message, retry_after=retry_after(response))

@@ -17,6 +17,7 @@ from luxxon_core.client.errors import ConnectionFailed, InvalidResponse, RateLim
 from luxxon_core.client.retrying import UNDONE, status_of
 from luxxon_core.client.sse import EventParser, ServerSentEvent
 from luxxon_core.client.transport import Transport
+from luxxon_core.controls.schemas import PtzCommand
 from luxxon_core.events.schemas import (
     EVENTS,
     End,
@@ -50,6 +51,7 @@ EventData = (
     | VideoState
     | QualityDegraded
     | QualityRestored
+    | PtzCommand
     | Ready
     | Reset
     | End
@@ -69,7 +71,7 @@ class StreamEvent:
     Attributes:
         name: as on the wire: ``session.state``, ``session.meter``, ``window.opened``, ``window.closed``,
             ``settlement.state``, ``telemetry.sample``, ``video.connected``, ``video.disconnected``,
-            ``quality.degraded``, ``quality.restored``;
+            ``quality.degraded``, ``quality.restored``; ``ptz.command`` to the operator's device;
             ``ready`` after each connection, when everything before has been told; ``reset`` when something
             may have been missed; ``end`` when nothing more will happen to a session.
         data: what happened; its class follows from the name.

@@ -9,10 +9,13 @@ from typing import Any, overload
 
 from luxxon_core.client.events import SILENCE_SECONDS, EventStream, has_no_streams
 from luxxon_core.client.paging import paged
+from luxxon_core.client.retrying import Retry
 from luxxon_core.client.transport import Id, Resource, present, segment, text
+from luxxon_core.controls.schemas import Order, PtzAnswer, PtzResult, PtzResultTaken
 from luxxon_core.events.schemas import SessionState
 from luxxon_core.kernel.clock import iso
 from luxxon_core.kernel.errors import LuxxonError
+from luxxon_core.kernel.wire import to_builtins
 from luxxon_core.links.schemas import Link
 from luxxon_core.media.schemas import CAPTURED_AT
 from luxxon_core.sessions.schemas import (
@@ -167,14 +170,46 @@ class Sessions(Resource):
         body = present({"operatorWorkspaceId": text(operator_workspace_id)})
         return await self._transport.call("POST", f"{_one(session_id)}/accept", Session, body)
 
-    async def start(self, session_id: Id) -> SessionStarted:
+    async def start(
+        self,
+        session_id: Id,
+        controls: Iterable[str] | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> SessionStarted:
         """The URLs to publish to and to watch at, as its operator. Asked again it answers the same, or others
         where the edge that held them is gone.
+
+        Args:
+            controls: what both sides may do with the camera: ``ptz``, ``zoom``, ``gimbal``. What is not given
+                stays as it was.
+            policy: what the device does for people's privacy, JSON of at most 4096 bytes; likewise.
 
         Raises:
             InvalidState; VideoError: the edge refused.
         """
-        return await self._transport.call("POST", f"{_one(session_id)}/start", SessionStarted)
+        said = present({"controls": None if controls is None else list(controls), "policy": policy})
+        return await self._transport.call("POST", f"{_one(session_id)}/start", SessionStarted, said or None)
+
+    async def ptz(self, session_id: Id, order: Order | str, **fields: float | str | None) -> PtzAnswer:
+        """Have the camera of a LIVE session moved, from either side, and wait for what comes of it.
+
+        ``ptz(id, "continuous_move", pan=0.5, timeout=1)``, or a struct of ``luxxon_core.controls.schemas``.
+        It is sent once: a camera must not move because of what was wanted a while ago.
+
+        Raises:
+            Conflict: ``ptz:notAllowed``, ``ptz:unsupported``; InvalidState: ``ptz:state:<STATE>``.
+            InvalidInput: malformed, or refused by the camera; RateLimited.
+            DeviceTimeout: the operator's device has not answered; ExternalError: the camera failed.
+        """
+        named = {"command": order, **present(fields)} if isinstance(order, str) else to_builtins(order)
+        once = self._transport.with_retry(Retry(attempts=1))
+        return await once.call("POST", f"{_one(session_id)}/ptz", PtzAnswer, named, key=False)
+
+    async def ptz_result(self, session_id: Id, command_id: Id, result: PtzResult) -> PtzResultTaken:
+        """Answer a command, as the operator's device. It is sent once: its caller does not wait for long."""
+        path = f"{_one(session_id)}/ptz/{segment(command_id)}/result"
+        once = self._transport.with_retry(Retry(attempts=1))
+        return await once.call("POST", path, PtzResultTaken, to_builtins(result), key=False)
 
     async def end(self, session_id: Id) -> Session:
         """End a LIVE session; what it costs is in the answer."""

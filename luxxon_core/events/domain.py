@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from luxxon_core.controls.domain import Command
 from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.media.domain import LiveInput, PictureFault
 from luxxon_core.sessions.domain import TERMINAL, Meter, Session, State, meter
@@ -147,7 +148,8 @@ class End:
     at: datetime
 
 
-News = Event | Reading | Ready | Reset | End
+News = Event | Reading | Command | Ready | Reset | End
+"""A command to the operator's device is told to who listens when it is given, and to nobody later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
+from luxxon_core.controls.domain import Command
+from luxxon_core.controls.schemas import PtzCommand
 from luxxon_core.events import domain
 from luxxon_core.events.domain import Event, Fix, Kind, News, Payment, Video
 from luxxon_core.kernel.wire import MicroUsdc, Timestamp, TxHash, Uuid, one_of
@@ -145,6 +147,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     Kind.VIDEO_DISCONNECTED.value: VideoState,
     Kind.QUALITY_DEGRADED.value: QualityDegraded,
     Kind.QUALITY_RESTORED.value: QualityRestored,
+    "ptz.command": PtzCommand,
     "ready": Ready,
     "reset": Reset,
     "end": End,
@@ -168,6 +171,8 @@ class Named(msgspec.Struct, frozen=True):
                 return cls(news.kind.value, _data(news, viewer), position)
             case domain.Reading():
                 return cls("session.meter", _meter(news))
+            case Command():
+                return cls("ptz.command", PtzCommand.of(news))
             case domain.Ready():
                 return cls("ready", Ready(Timestamp.of(news.at)), str(news.position))
             case domain.Reset():

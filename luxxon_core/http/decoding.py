@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import ClientPayloadError, web
@@ -65,9 +65,10 @@ def body_of(decoded: Decoded, operation: Operation) -> msgspec.Struct | None:
     if isinstance(decoded, InvalidInput):
         raise decoded
     try:
-        return convert(decoded, operation.body)
+        found: msgspec.Struct = convert(decoded, cast("type[Any]", operation.body))
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{operation.subject}:{field_of(str(error))}") from None
+    return found
 
 
 def query_of(query: MultiMapping[str], operation: Operation) -> msgspec.Struct | None:

@@ -149,8 +149,9 @@ class Guard:
         explicit = [_parse(path[operation.workspace_param])] if operation.workspace_param else []
         explicit += [_named(value) for value in named if value is not None]
         if isinstance(principal, ApiKeyPrincipal):
-            if any(one != principal.workspace_id for one in explicit):
-                raise WorkspaceMismatch("session:workspaceMismatch")
+            for one in explicit:
+                if one != principal.workspace_id:
+                    raise WorkspaceMismatch("session:workspaceMismatch")
             return Acting(principal.workspace_id)
         if isinstance(principal, LinkPrincipal):  # opens rows of its own, none of which acts so
             raise NotAuthorized("auth:noWorkspace")

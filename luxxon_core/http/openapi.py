@@ -104,7 +104,8 @@ class _Builder:
         }
         if row.body is not None:
             schema = self._by_input[row.body]
-            needed = self._components[schema["$ref"].rpartition("/")[2]].get("required")
+            one = schema if "$ref" in schema else schema["anyOf"][0]  # of several, each needs its tag
+            needed = self._components[one["$ref"].rpartition("/")[2]].get("required")
             item["requestBody"] = {
                 "required": bool(needed),
                 "content": {"application/json": {"schema": schema}},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import UnionType
 
 import msgspec
 
@@ -47,9 +48,15 @@ def refusals(operation: Operation) -> list[LuxxonError]:
     return [found[key] for key in sorted(found)]
 
 
-def fields(struct: type[msgspec.Struct] | None) -> list[str]:
-    """The names that a struct's fields have on the wire."""
-    return [] if struct is None else [field.encode_name for field in msgspec.structs.fields(struct)]
+def fields(body: type[msgspec.Struct] | UnionType | None) -> list[str]:
+    """The names that the fields of a struct, or of several and the tag that tells them apart, have on the
+    wire."""
+    if body is None:
+        return []
+    structs = body.__args__ if isinstance(body, UnionType) else (body,)
+    tags = [struct.__struct_config__.tag_field for struct in structs]
+    names = [field.encode_name for struct in structs for field in msgspec.structs.fields(struct)]
+    return list(dict.fromkeys(name for name in (*tags, *names) if name is not None))
 
 
 def names_workspace(operation: Operation) -> bool:

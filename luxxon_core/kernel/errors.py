@@ -138,6 +138,10 @@ class VideoError(ExternalError):
     code, default_message = "VIDEO_ERROR", "The media edge failed"
 
 
+class DeviceTimeout(ExternalError):
+    status, default_message = 504, "The camera did not answer in time"
+
+
 class DatabaseError(LuxxonError):
     code, status, default_message = "DATABASE_ERROR", 500, "Database failure"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from luxxon_core.kernel.clock import milliseconds
@@ -39,6 +40,14 @@ class Side(StrEnum):
 
     CONSUMER = "consumer"
     OPERATOR = "operator"
+
+
+class Control(StrEnum):
+    """What the operator's device lets others do with its camera."""
+
+    PTZ = "ptz"
+    ZOOM = "zoom"
+    GIMBAL = "gimbal"
 
 
 EDGE_SILENT = timedelta(seconds=5)
@@ -88,6 +97,10 @@ class Session:
     live_input: LiveInput | None = None
     """None before start and after teardown."""
     settlement_tx_hash: str | None = None
+    controls: tuple[Control, ...] | None = None
+    """What the operator's device allows; None while it has not said."""
+    policy: dict[str, Any] | None = None
+    """What the device does for people's privacy, in its own words; None while it has not said."""
 
     @property
     def metered(self) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from luxxon_core.kernel.geo import Circle
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, Side, Sight, State
+from luxxon_core.sessions.domain import Control, Session, Side, Sight, State
 from luxxon_core.wallet.ports import PoolBalance
 
 
@@ -39,6 +39,17 @@ class Sessions(Protocol):
 
     async def swap(self, tx: Tx, before: State, session: Session) -> bool:
         """Compare and swap: write the session if its stored state is still ``before``."""
+        ...
+
+    async def describe(
+        self,
+        tx: Tx,
+        session: Session,
+        controls: tuple[Control, ...] | None,
+        policy: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> None:
+        """Store what the operator's device allows and does; what is None stays as it was."""
         ...
 
     async def of_workspace(

@@ -36,6 +36,7 @@ from luxxon_core.sessions.schemas import (
     Session,
     SessionCancelAllResult,
     SessionStarted,
+    StartRequest,
     ViewerToken,
 )
 from luxxon_core.sessions.usecases import SessionCases
@@ -130,8 +131,16 @@ def _operator(cases: SessionCases) -> list[Operation]:
         found = await cases.open_requests(call.acting, call.now, cursor=asked.cursor, limit=asked.limit)
         return [OpenRequest.of(one) for one in found]
 
-    async def start(call: Call[None]) -> SessionStarted:
-        return SessionStarted.of(await cases.start(session_id(call), call.acting, call.now), call.acting)
+    async def start(call: Call[StartRequest]) -> SessionStarted:
+        said = call.body
+        started = await cases.start(
+            session_id(call),
+            call.acting,
+            call.now,
+            controls=said.allowed(),
+            policy=said.checked_policy(),
+        )
+        return SessionStarted.of(started, call.acting)
 
     async def cancel_all(call: Call[None]) -> SessionCancelAllResult:
         cancelled = await cases.cancel_all(call.acting, call.now)
@@ -189,10 +198,13 @@ def _operator(cases: SessionCases) -> list[Operation]:
             out=SessionStarted,
             tag="Sessions",
             summary="Get the publish and playback URLs",
+            body=StartRequest,
+            subject="session",
             scopes=OPERATE,
             permission=Permission.OPERATE,
             errors=(
                 SessionNotFound,
+                InvalidInput("session:policy"),
                 NotAuthorized("session:notOperator"),
                 InvalidState("session:start:REQUESTED"),
                 VideoError,
@@ -246,7 +258,7 @@ def _either(cases: SessionCases) -> list[Operation]:
         return ViewerToken.of(await cases.viewed(session_id(call), call.acting))
 
     async def frame(call: Call[None, FrameQuery]) -> Binary:
-        found = await cases.frame(session_id(call), call.acting, call.query.max_width)
+        found = await cases.frame(session_id(call), call.acting, call.now, call.query.max_width)
         headers = picture_headers(found, call.now)
         if unchanged(found, call.headers.get("If-None-Match")):
             return Binary(b"", CONTENT_TYPE, headers, status=304)

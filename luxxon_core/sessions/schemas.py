@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from luxxon_core.kernel.errors import InvalidInput
-from luxxon_core.kernel.wire import Latitude, Longitude, MicroUsdc, Timestamp, TxHash, Uuid, one_of
+from luxxon_core.kernel.wire import Latitude, Longitude, MicroUsdc, Timestamp, TxHash, Uuid, encode, one_of
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import MAX_DURATION_S, Side, State
+from luxxon_core.sessions.domain import MAX_DURATION_S, Control, Side, State
 from luxxon_core.sessions.domain import Session as DomainSession
 
 StateName = Annotated[str, one_of(State)]
+ControlName = Annotated[str, one_of(Control)]
+MAX_POLICY = 4096
+"""Bytes of a policy as JSON."""
 
 
 class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -39,6 +42,10 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     whep_url: str | UnsetType | None = UNSET
     whip_url: str | UnsetType | None = UNSET
     consistency_token: str | UnsetType | None = UNSET
+    controls: list[ControlName] | UnsetType = UNSET
+    """What the operator's device lets both sides do with its camera; there where it has said so."""
+    policy: dict[str, Any] | UnsetType = UNSET
+    """What the device does for people's privacy, in its own words; there where it has said so."""
 
     def __repr__(self) -> str:
         return f"Session({self.id}, {self.state})"  # the URLs are secrets
@@ -73,6 +80,8 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
             whep_url=live.whep_url if live else UNSET,
             whip_url=live.whip_url if live and is_operator else UNSET,
             consistency_token=UNSET if token is None else token,
+            controls=UNSET if session.controls is None else list(session.controls),
+            policy=UNSET if session.policy is None else session.policy,
         )
 
 
@@ -154,6 +163,40 @@ class OpenRequest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 class AcceptRequest(msgspec.Struct, frozen=True, rename="camel"):
     operator_workspace_id: Uuid | None = None
+
+
+class StartRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """What the operator's device says of itself; nothing, or what it says, may change with a later start."""
+
+    controls: (
+        Annotated[list[Control], Meta(max_length=8, description="what both sides may do with the camera")]
+        | None
+    ) = None
+    policy: (
+        Annotated[
+            dict[str, Any], Meta(description="what the device does for people's privacy; at most 4096 bytes")
+        ]
+        | None
+    ) = None
+
+    def allowed(self) -> tuple[Control, ...] | None:
+        """Each control once, in order."""
+        if self.controls is None:
+            return None
+        return tuple(one for one in Control if one in self.controls)
+
+    def checked_policy(self) -> dict[str, Any] | None:
+        """The policy as it can be kept.
+
+        Raises:
+            InvalidInput: ``session:policy``: too long, or with a character that no database keeps.
+        """
+        if self.policy is None:
+            return None
+        text = encode(self.policy)
+        if len(text) > MAX_POLICY or b"\\u0000" in text:
+            raise InvalidInput("session:policy")
+        return self.policy
 
 
 class ViewerToken(msgspec.Struct, frozen=True, rename="camel"):

@@ -33,6 +33,7 @@ RIGHTFUL = {
         "deposit:validBefore",
         "apiKey:label",  # what is printable differs between versions of Unicode
         "session:cursor",
+        "session:policy",  # longer, as JSON, than a schema can say
         "wallet:cursor",
         "workspace:coverageRequired",
         "workspace:name",

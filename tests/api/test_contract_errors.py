@@ -61,6 +61,7 @@ async def test_every_code_has_the_status_of_the_contract() -> None:
     assert set(statuses) - set(CODES) == {"START_ERROR"}, "of the command line alone"
     more = {code: found - {CODES[code]} for code, found in statuses.items() if code in CODES}
     assert {code: extra for code, extra in more.items() if extra} == {
+        "EXTERNAL_ERROR": {504},
         "INVALID_INPUT": {408, 413},
         "NOT_FOUND": {405},
     }

@@ -41,6 +41,7 @@ async def test_figures_tell_what_the_marketplace_does(wire: Wire, consumer: Tena
         "luxxon_settlement_oldest_unconfirmed_seconds",
         "luxxon_database_connections",
         "luxxon_database_connections_max",
+        "luxxon_chain_node_usable",
         "luxxon_edge_live_inputs",
         "luxxon_edge_datagrams_received_total",
         "luxxon_event_loop_lag_seconds_bucket",
@@ -48,6 +49,9 @@ async def test_figures_tell_what_the_marketplace_does(wire: Wire, consumer: Tena
     } <= names
     assert found["luxxon_dispatches_total", frozenset({("outcome", "NO_COVERAGE")})] >= 1
     assert found["luxxon_sessions_open", frozenset({("state", "REQUESTED")})] >= 1
+    node = frozenset({("node", "0"), ("host", "127.0.0.1")})
+    assert found["luxxon_chain_node_usable", node] == 1
+    assert found["luxxon_chain_node_head", node] >= 1
     assert not [labels for _, labels in found if session["id"] in str(labels)]
 
 

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from luxxon_core.adapters.postgres.database import connection, statements
 from luxxon_core.adapters.postgres.gathered import Gathered
 from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.sessions.domain import Session, Side, Sight, State, Terms
+from luxxon_core.sessions.domain import Control, Session, Side, Sight, State, Terms
 
 SQL = statements("sessions")
 STATES = {state.value: state for state in State}
@@ -60,6 +62,17 @@ class PgSessions:
             session.charged_uusdc,
         )
         return swapped is not None
+
+    async def describe(
+        self,
+        tx: Tx,
+        session: Session,
+        controls: tuple[Control, ...] | None,
+        policy: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> None:
+        encoded = None if policy is None else msgspec.json.encode(policy).decode()
+        await connection(tx).execute(SQL["describe"], session.id, controls, encoded)
 
     async def of_workspace(
         self,
@@ -211,4 +224,6 @@ def _session(row: Mapping[str, Any]) -> Session:
         charged_uusdc=row["charged_uusdc"],
         live_input=_live_input(row) if row["uid"] is not None else None,
         settlement_tx_hash=row["tx_hash"],
+        controls=None if row["controls"] is None else tuple(map(Control, row["controls"])),
+        policy=None if row["policy"] is None else msgspec.json.decode(row["policy"]),
     )

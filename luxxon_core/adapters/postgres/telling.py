@@ -6,21 +6,22 @@ the event: each is in the same transaction as the row, and tells of exactly what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from luxxon_core.adapters.postgres.database import connection
 from luxxon_core.adapters.postgres.events import PgJournal, encoded
 from luxxon_core.adapters.postgres.faults import PgPictureFaults
 from luxxon_core.adapters.postgres.sessions import PgSessions
-from luxxon_core.adapters.postgres.settlement import PgSettlementStore
+from luxxon_core.adapters.postgres.settlement import PgSettlementStore, Told
 from luxxon_core.adapters.postgres.telemetry import PgBeacons, PgHeartbeats, PgWindows
 from luxxon_core.events.domain import Fix, Kind, Payment, changed_at
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import Fault, LiveInput, PictureFault
-from luxxon_core.sessions.domain import Session, State
+from luxxon_core.sessions.domain import Control, Session, State
 from luxxon_core.settlement.domain import Settlement, SettlementState, Wait
 from luxxon_core.telemetry.domain import Beacon, Reason, Sample, Window
 
@@ -44,6 +45,20 @@ class TellingSessions(PgSessions):
         assert session is not None
         await self._journal.add(tx, Kind.SESSION_STATE, session_id, session, now)
         return True
+
+    async def describe(
+        self,
+        tx: Tx,
+        session: Session,
+        controls: tuple[Control, ...] | None,
+        policy: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> None:
+        await super().describe(tx, session, controls, policy, now)
+        if session.live_input is not None:  # else the live input that it is given now tells of it
+            after = await self.get(tx, session.id)
+            assert after is not None
+            await self._journal.add(tx, Kind.SESSION_STATE, session.id, after, now)
 
     def _telling(self, tx: Tx, session: Session) -> Tx:
         return _WithEvent(self._journal, tx, session)
@@ -179,10 +194,9 @@ class TellingSettlementStore(PgSettlementStore):
         return True
 
     async def save(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
-        before = await self.many(tx, [one.payload.session_id for one in settlements])
-        await super().save(tx, settlements)
+        before = await self._saved(tx, settlements)
         await self._tell(
-            tx, [one for one in settlements if _as_told(before.get(one.payload.session_id)) != _as_told(one)]
+            tx, [one for one in settlements if before.get(one.payload.session_id) != _as_told(one)]
         )
 
     async def _tell(self, tx: Tx, settlements: Sequence[Settlement]) -> None:
@@ -209,7 +223,5 @@ def _moved_at(settlement: Settlement) -> datetime | None:
     return settlement.confirmed_at or settlement.submitted_at or (settlement.created_at if queued else None)
 
 
-def _as_told(settlement: Settlement | None) -> tuple[object, ...]:
-    if settlement is None:
-        return ()
+def _as_told(settlement: Settlement) -> Told:
     return settlement.state, settlement.tx_hash, settlement.waits_for is Wait.OPERATOR

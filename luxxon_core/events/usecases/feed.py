@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from luxxon_core.controls.domain import Command
 from luxxon_core.events.domain import Event, Reading, reading
 from luxxon_core.events.ports import Line, Log
 from luxxon_core.kernel.clock import Clock
@@ -29,11 +30,11 @@ class Follower:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._queue: deque[Event | Reading] = deque()
+        self._queue: deque[Event | Reading | Command] = deque()
         self._stirred = asyncio.Event()
         self._let_go = False
 
-    def put(self, news: Event | Reading) -> None:
+    def put(self, news: Event | Reading | Command) -> None:
         """Add to the queue; when that is full, let the follower go."""
         if len(self._queue) >= self._most:
             self.let_go()
@@ -47,7 +48,7 @@ class Follower:
         self._queue.clear()
         self._stirred.set()
 
-    async def next(self) -> Event | Reading | None:
+    async def next(self) -> Event | Reading | Command | None:
         """What comes next, in order; None when the follower has been let go."""
         while not self._queue:
             if self._let_go:
@@ -151,6 +152,11 @@ class Feed:
             if session.id not in self._over:  # its end has been handed on since
                 self._hand_on(reading(session, windows, now))
         return len(found)
+
+    def commanded(self, command: Command) -> None:
+        """Hand on a command, to the operator's followers alone."""
+        for follower in self._workspaces.get(command.operator_workspace_id, ()):
+            follower.put(command)
 
     def _hand_on(self, news: Event | Reading) -> None:
         concerned = set(self._sessions.get(news.session_id, ()))

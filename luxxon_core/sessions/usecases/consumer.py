@@ -20,7 +20,7 @@ from luxxon_core.kernel.geo import Point
 from luxxon_core.media.domain import Frame, LiveInput
 from luxxon_core.pricing.domain import Price
 from luxxon_core.sessions import domain
-from luxxon_core.sessions.domain import Session, Side, State, Terms
+from luxxon_core.sessions.domain import Session, Side, Sight, State, Terms
 from luxxon_core.sessions.usecases.steps import Steps, live_input_of
 from luxxon_core.telemetry.domain import Window
 from luxxon_core.wallet.ports import PoolBalance
@@ -128,24 +128,34 @@ class Requests(Steps):
             raise NotAuthorized("session:viewDenied")
         return session
 
-    async def frame(self, session_id: UUID, workspace_id: UUID, max_width: int | None = None) -> Frame:
+    async def frame(
+        self, session_id: UUID, workspace_id: UUID, now: datetime, max_width: int | None = None
+    ) -> Frame:
         """The latest picture of a LIVE session, for either side; no wider than ``max_width``.
 
         Raises:
             SessionNotFound; NotAuthorized: ``session:viewDenied``.
             FrameNotAvailable: not LIVE, no picture yet, or none of the last five seconds.
         """
-        sight = await self.current.sight(session_id)
-        if sight is None:
-            raise SessionNotFound
-        if workspace_id not in (sight.consumer_workspace_id, sight.operator_workspace_id):
-            raise NotAuthorized("session:viewDenied")
-        frame = None
-        if sight.state is State.LIVE and sight.live_input is not None:
-            frame = await self.edge.frame(sight.live_input)
+        known = self.known.get(session_id, now)
+        frame = await self._seen(known, workspace_id) if known is not None else None
+        if frame is None:  # not known, over, or moved to another edge
+            forgotten = self.known.forgotten
+            sight = await self.current.sight(session_id)
+            if sight is None:
+                raise SessionNotFound
+            self.known.put(session_id, sight, now, forgotten)
+            frame = await self._seen(sight, workspace_id)
         if frame is None:
             raise FrameNotAvailable
         return frame if max_width is None else await self.scaler.scaled(frame, max_width)
+
+    async def _seen(self, sight: Sight, workspace_id: UUID) -> Frame | None:
+        if workspace_id not in (sight.consumer_workspace_id, sight.operator_workspace_id):
+            raise NotAuthorized("session:viewDenied")
+        if sight.state is not State.LIVE or sight.live_input is None:
+            return None
+        return await self.edge.frame(sight.live_input)
 
     async def windows_of(self, session_id: UUID) -> list[Window]:
         async with self.uow.read() as tx:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -15,9 +17,10 @@ from luxxon_core.kernel.errors import (
     OutsideCoverage,
     VideoError,
 )
+from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import LiveInput
 from luxxon_core.sessions import domain
-from luxxon_core.sessions.domain import Session
+from luxxon_core.sessions.domain import Control, Session
 from luxxon_core.sessions.usecases.steps import Steps, live_input_of
 
 log = structlog.get_logger(__name__)
@@ -60,11 +63,20 @@ class Assignments(Steps):
                 return []
             return await self.sessions.open_in(tx, workspace.coverage, now, limit, after=after)
 
-    async def start(self, session_id: UUID, workspace_id: UUID, now: datetime) -> Session:
+    async def start(
+        self,
+        session_id: UUID,
+        workspace_id: UUID,
+        now: datetime,
+        *,
+        controls: tuple[Control, ...] | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> Session:
         """Mint the live input once; the state stays ASSIGNED until the first frame. Idempotent.
 
         When the server whose edge held it is gone, another is minted here: the publisher goes on with the
-        answer's URL, viewers with that of the viewer token.
+        answer's URL, viewers with that of the viewer token. What the device allows and does is kept with the
+        session, until it says otherwise.
 
         Raises:
             VideoError: the edge refused; the session is as it was.
@@ -74,6 +86,7 @@ class Assignments(Steps):
         try:
             async with self.uow.begin() as tx:
                 session = await self._operated(tx, session_id, workspace_id, domain.check_start)
+                session = await self._described(tx, session, controls, policy, now)
                 if session.live_input is not None:
                     since = await self._lost_since(tx, session.live_input, now, domain.EDGE_SILENT)
                     if since is None:
@@ -93,6 +106,24 @@ class Assignments(Steps):
         if lost is not None:
             await self._forget(lost)
         return started
+
+    async def _described(
+        self,
+        tx: Tx,
+        session: Session,
+        controls: tuple[Control, ...] | None,
+        policy: Mapping[str, Any] | None,
+        now: datetime,
+    ) -> Session:
+        """The session with what its device says now, stored where that is new."""
+        after = replace(
+            session,
+            controls=session.controls if controls is None else controls,
+            policy=session.policy if policy is None else dict(policy),
+        )
+        if after != session:
+            await self.sessions.describe(tx, session, controls, policy, now)
+        return after
 
     async def _forget(self, lost: LiveInput) -> None:
         """An edge that is nobody's process may still hold it, and charge for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from luxxon_core.pricing.usecases import Pricing
 from luxxon_core.sessions import domain
 from luxxon_core.sessions.domain import Session, State
 from luxxon_core.sessions.ports import Current, Pools, Sessions, Settlements
+from luxxon_core.sessions.usecases.known import KnownSights
 from luxxon_core.telemetry.domain import Reason, Window
 from luxxon_core.telemetry.ports import Windows
 from luxxon_core.workspaces.domain import Workspace
@@ -60,6 +61,7 @@ class Steps:
     scaler: Scaler
     new_id: NewId
     policy: Policy
+    known: KnownSights = field(default_factory=KnownSights)
 
     async def _store(self, tx: Tx, before: Session, after: Session, now: datetime) -> None:
         """Swap, then what belongs in the same transaction: windows, payment, release."""
@@ -86,6 +88,7 @@ class Steps:
 
         Returns the session as it is stored now: without the live input, where that is gone.
         """
+        self.known.forget(session.id)
         live_input = session.live_input
         if live_input is None or live_input.edge not in self.edge.names:
             return session

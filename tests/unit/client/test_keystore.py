@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -67,3 +69,15 @@ def test_a_key_never_shows() -> None:
         with pytest.raises(InvalidInput) as caught:
             LocalWallet.from_key(wrong)
         assert wrong not in str(caught.value)
+
+
+def test_a_file_that_could_not_be_written_whole_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InvalidInput, match="No space left"):
+        keystore.write(tmp_path / "wallet.json", LocalWallet.create(), WORDS)
+    assert not list(tmp_path.iterdir())

@@ -34,10 +34,13 @@ class Node:
         self.whole: object = None
         """Sent instead of an envelope, if set."""
         self.asked: list[str] = []
+        self.params: dict[str, list[Any]] = {}
 
     async def answer(self, request: web.Request) -> web.Response:
-        method = (await request.json())["method"]
+        call = await request.json()
+        method = call["method"]
         self.asked.append(method)
+        self.params.setdefault(method, []).append(call["params"])
         if self.whole is not None:
             return web.json_response(self.whole)
         left = self.results[method]
@@ -90,6 +93,32 @@ async def test_a_revert_is_refused(chain: Chain) -> None:
     node.results["eth_getTransactionReceipt"] = [{"status": "0x0"}]
     with pytest.raises(ChainRefused, match="reverted"):
         await client.top_up(LocalWallet.create(), 1)
+
+
+@pytest.mark.parametrize("then", [TX_HASH, {"code": -32000, "message": "already known"}])
+async def test_a_lost_answer_has_the_same_transaction_sent_again(chain: Chain, then: object) -> None:
+    node, client = chain
+    node.results["eth_sendRawTransaction"] = [OSError(), OSError(), then]
+    await client.withdraw(LocalWallet.create(), 1)
+    sent = node.params["eth_sendRawTransaction"]
+    assert len(sent) == 3 and len({str(one) for one in sent}) == 1
+    assert node.asked.count("eth_getTransactionCount") == 1
+
+
+async def test_a_node_that_takes_none_from_the_first_on_is_believed(chain: Chain) -> None:
+    node, client = chain
+    node.results["eth_sendRawTransaction"] = [{"code": -32000, "message": "insufficient funds"}]
+    with pytest.raises(ChainRefused, match="insufficient"):
+        await client.withdraw(LocalWallet.create(), 1)
+
+
+@pytest.mark.parametrize("lie", ["eth_maxPriorityFeePerGas", "eth_estimateGas"])
+async def test_a_node_cannot_have_a_wallet_burn_its_ether(chain: Chain, lie: str) -> None:
+    node, client = chain
+    node.results[lie] = [hex(10**16)]
+    with pytest.raises(ChainRefused, match="ETH of gas"):
+        await client.withdraw(LocalWallet.create(), 1)
+    assert "eth_sendRawTransaction" not in node.asked
 
 
 Act = Callable[[ChainClient], Awaitable[Any]]

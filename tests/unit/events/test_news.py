@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from luxxon_core.controls.domain import Command
 from luxxon_core.events import domain
 from luxxon_core.events.domain import (
     FACTS,
@@ -77,6 +78,7 @@ EXAMPLES: list[News] = [
     *(event(kind, facts) for kind, facts in FACTS_OF.items()),
     reading(LIVE, [WINDOW], NOON + timedelta(seconds=10)),
     Ready(5, NOON),
+    Command(SESSION, SESSION, OPERATOR, {"command": "stop"}, NOON, NOON + timedelta(seconds=2)),
     Reset(NOON),
     End(SESSION, NOON),
 ]

@@ -184,7 +184,7 @@ def test_answers_are_enveloped_but_pictures_streams_and_documents_are_not() -> N
 def test_a_session_is_described_as_the_wire_has_it() -> None:
     session = DOCUMENT["components"]["schemas"]["Session"]
     optional = set(session["properties"]) - set(session["required"])
-    assert optional == {"whepUrl", "whipUrl", "consistencyToken"}
+    assert optional == {"whepUrl", "whipUrl", "consistencyToken", "controls", "policy"}
     assert session["properties"]["createdAt"]["format"] == "date-time"
     assert session["properties"]["operatorWorkspaceId"]["type"] == ["string", "null"]
     view = DOCUMENT["components"]["schemas"]["SettlementView"]

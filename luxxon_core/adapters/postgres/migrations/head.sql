@@ -1,4 +1,4 @@
--- revision: 0007
+-- revision: 0008
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -536,3 +536,15 @@ ALTER TABLE settlement DROP COLUMN nonce;
 ALTER TABLE settlement DROP COLUMN raw_tx;
 
 UPDATE alembic_version SET version_num='0007' WHERE alembic_version.version_num = '0006';
+
+-- Running upgrade 0007 -> 0008
+
+ALTER TABLE session ADD COLUMN controls TEXT[];
+
+COMMENT ON COLUMN session.controls IS 'what the operator''s device lets others do with its camera';
+
+ALTER TABLE session ADD COLUMN policy JSONB;
+
+COMMENT ON COLUMN session.policy IS 'what the device does for people''s privacy';
+
+UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';

@@ -29,6 +29,9 @@ set state = $3, operator_workspace_id = $4, dispatched = $5, assigned_at = $6, s
 where id = $1 and state = $2
 returning id;
 
+-- name: describe
+update session set controls = coalesce($2, controls), policy = coalesce($3::jsonb, policy) where id = $1;
+
 -- name: of_workspace
 with page as (
     (

@@ -117,6 +117,8 @@ session = Table(
     moment("ended_at"),
     Column("clean_seconds", Integer, nullable=False, server_default="0"),
     Column("charged_uusdc", BigInteger, nullable=False, server_default="0"),
+    Column("controls", ARRAY(Text), comment="what the operator's device lets others do with its camera"),
+    Column("policy", JSONB, comment="what the device does for people's privacy"),
     CheckConstraint(
         "state in ('REQUESTED', 'ASSIGNED', 'LIVE', 'PAUSED', 'ENDED', 'EXPIRED', 'CANCELLED')", name="state"
     ),

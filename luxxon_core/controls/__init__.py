@@ -1,0 +1,1 @@
+"""Pan, tilt, zoom and gimbal of the camera of a LIVE session, for both of its sides."""
