@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 from luxxon_core.events.schemas import Ready, SessionState
 from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.errors import LuxxonError
-from luxxon_core.operator.marketplace import OPEN_STATES, Desk, MarketplaceApi, SessionLike
-from luxxon_core.source import FixType, GeoPose, PoseSource, Source
+from luxxon_core.operator.beacons import Beacons, Sign
+from luxxon_core.operator.calls import BACKOFF, Trouble, broken, for_good
+from luxxon_core.operator.marketplace import OPEN_STATES, Desk, MarketplaceApi, SessionLike, StartedLike
+from luxxon_core.operator.presence import HEARTBEAT_SECONDS, Location, Presence
+from luxxon_core.operator.ptz import Controls, offered
+from luxxon_core.operator.remote import RemoteControl
+from luxxon_core.operator.rules import Rules
+from luxxon_core.operator.serving import Patience, Serving
+from luxxon_core.source import HealthState, PoseSource, Source, SourceError
 
 if TYPE_CHECKING:
     import httpx
 
+    from luxxon_core.controls.schemas import PtzResult
+    from luxxon_core.operator.masks import Privacy
     from luxxon_core.operator.publisher import PublishEnd, Publisher, PublishStatus
+
+__all__ = ["AgentState", "AgentStatus", "Location", "OperatorAgent"]
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS = 5.0
-"""Cadence of heartbeats; the marketplace calls a workspace stale after 25 s (api-contract §11.3)."""
-BACKOFF = (0.5, 5.0)
-RENEW = (2.0, 10.0)
-"""Seconds without a publication after which the marketplace is asked where to publish; they double."""
-MAX_SKEW = 86_400_000
-"""Milliseconds that a heartbeat's sequence may run ahead of the clock."""
-T = TypeVar("T")
-PASSING = frozenset({408, 409, 425, 429})
-"""Refusals of a call as it stands that time may cure; every other 4xx stays what it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """WGS84 degrees, and metres within which they hold."""
-
-    lat: float
-    lng: float
-    accuracy_meters: float = 10.0
+SOURCE_SECONDS = 1.0
+"""How often a camera that nobody watches is asked how it is."""
 
 
 class AgentState(StrEnum):
@@ -59,8 +55,10 @@ class AgentStatus:
     session_id: str | None
     session_state: str | None
     publish: PublishStatus
-    location: Location
+    location: Location | None
     heartbeats: int
+    beacons: int
+    """Signed telemetry samples that the marketplace has taken."""
     sessions_served: int
     last_error: str | None
 
@@ -69,52 +67,103 @@ class AgentStatus:
 class OperatorAgent:
     """Offers one open source to the marketplace. The source is the caller's to open and close.
 
-    A source that is a PoseSource moves the location; otherwise it stays where it was given. The coverage
-    circle is drawn around the location of the start, or left as it is where no radius is given. ``approve``
-    may turn an assignment down: it is then left alone until it expires or is cancelled.
+    Attributes:
+        location: where the camera is; None to go online only once the source, a PoseSource, tells it.
+        coverage_radius_meters: of the circle around the location; None leaves the circle as it is.
+        follow: whether a source that is a PoseSource moves location and circle.
+        rules: which assignments are taken.
+        approve: is asked last, and may turn an assignment down. One that is not taken is left alone until
+            it expires or is cancelled.
+        sign: of the workspace's wallet, for telemetry; without it none is sent.
+        privacy: what is masked in the picture.
+        microphone: publish the sound, too, of a source that has any.
+        controls: what both sides of a session may do with the camera, of ``ptz``, ``zoom``, ``gimbal``.
+        source_patience: seconds of a failing source after which :meth:`run` raises SourceLost, so that
+            somebody opens it anew; None for ever.
     """
 
     api: MarketplaceApi
     source: Source
     workspace_id: str
-    location: Location
+    location: Location | None
     coverage_radius_meters: float | None = 500.0
     device_kind: str | None = None
     approve: Callable[[SessionLike], Awaitable[bool]] | None = None
     http: httpx.AsyncClient | None = None
     clock: Clock = utc_now
     heartbeat_seconds: float = HEARTBEAT_SECONDS
+    follow: bool = True
+    rules: Rules = field(default_factory=Rules)
+    sign: Sign | None = field(default=None, repr=False)
+    privacy: Privacy | None = None
+    microphone: bool = False
+    controls: Collection[str] = ()
+    source_patience: float | None = None
     online: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
-    """Set once the workspace is ONLINE."""
+    """Set once the workspace is ONLINE, or waits for its hours."""
+    _presence: Presence = field(init=False, repr=False)
     _publisher: Publisher = field(init=False, repr=False)
+    _remote: RemoteControl = field(init=False, repr=False)
+    _serving: Serving = field(init=False, repr=False)
     _desk: Desk = field(init=False, repr=False)
     _state: AgentState = field(default=AgentState.STARTING, init=False)
     _session: SessionLike | None = field(default=None, init=False, repr=False)
     _declined: set[str] = field(default_factory=set, init=False, repr=False)
-    _sequence: int = field(default=0, init=False, repr=False)
-    _skew: int = field(default=0, init=False, repr=False)
-    _heartbeats: int = field(default=0, init=False, repr=False)
-    _served: int = field(default=0, init=False, repr=False)
-    _last_error: str | None = field(default=None, init=False)
+    _trouble: Trouble = field(default_factory=Trouble, init=False, repr=False)
 
     def __post_init__(self) -> None:
         from luxxon_core.operator.publisher import Publisher
 
-        self._publisher = Publisher(self.source, http=self.http)
+        self._publisher = Publisher(
+            self.source,
+            http=self.http,
+            privacy=self.privacy,
+            microphone=self.microphone,
+            patience=self.source_patience,
+        )
         self._desk = Desk(self.workspace_id)
+        presence = self._presence = Presence(
+            workspaces=self.api.workspaces,
+            workspace_id=self.workspace_id,
+            location=self.location,
+            coverage_radius_meters=self.coverage_radius_meters,
+            device_kind=self.device_kind,
+            rules=self.rules,
+            clock=self.clock,
+            trouble=self._trouble,
+            heartbeat_seconds=self.heartbeat_seconds,
+        )
+        beacons = self.sign and Beacons(
+            self.api.sessions, self.sign, lambda: presence.fix, self.clock, self._trouble
+        )
+        moving = None if self.privacy is None else self.privacy.moving
+        controls = Controls(self.source, self.controls, moving)
+        if self.privacy is not None:
+            self.privacy.driven = lambda: controls.driving
+        self._remote = RemoteControl(controls, self._answer)
+        self._serving = Serving(
+            self._start,
+            self._desk,
+            self._publisher,
+            beacons or None,
+            self._remote,
+            self._trouble,
+            self._in_hand,
+        )
 
     @property
     def status(self) -> AgentStatus:
-        publish = self._publisher.status
+        publish, beacons = self._publisher.status, self._serving.beacons
         return AgentStatus(
             state=self._state,
             session_id=self._session.id if self._session else None,
             session_state=self._session.state if self._session else None,
             publish=publish,
-            location=self.location,
-            heartbeats=self._heartbeats,
-            sessions_served=self._served,
-            last_error=publish.last_error if self._session and publish.last_error else self._last_error,
+            location=self._presence.location,
+            heartbeats=self._presence.heartbeats,
+            beacons=beacons.sent if beacons else 0,
+            sessions_served=self._serving.served,
+            last_error=publish.last_error if self._session and publish.last_error else self._trouble.last,
         )
 
     async def run(self) -> None:
@@ -122,16 +171,26 @@ class OperatorAgent:
 
         Raises:
             LuxxonError: the API refuses for good (any 4xx but 408, 409, 425 and 429): the credential, the
-                workspace, the coverage. Nothing else ends it.
+                workspace, the coverage.
+            SourceLost, SourceAuthError, SourceConfigError: of a source that is waited for no longer. Nothing
+                else ends it.
         """
+        following = (
+            asyncio.create_task(self._presence.follow(self.source), name="poses")
+            if self.follow and isinstance(self.source, PoseSource)
+            else None
+        )
         try:
-            await self._insisting(self._go_online)
+            await self._presence.go_online()
             self._state = AgentState.WAITING
             self.online.set()
             await self._serve_all()
         finally:
             self._state = AgentState.STOPPED
-            await self._go_offline()
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+            await self._presence.go_offline()
 
     async def publish(self, whip_url: str) -> PublishEnd:
         """Publish at a WHIP URL with reconnects; see :meth:`Publisher.publish`."""
@@ -154,235 +213,119 @@ class OperatorAgent:
         delay = BACKOFF[0]
         while True:
             try:
-                async with aclosing(self.api.events()) as events:
+                # A broken connection is ours to make again, for what moves then has to be stopped at once.
+                async with aclosing(self.api.events(reconnect=False)) as events:
                     async for event in events:
                         delay = BACKOFF[0]
+                        self._remote.told(event.data)
                         if isinstance(event.data, SessionState):
                             self._desk.told(event.data.session)
                         elif isinstance(event.data, Ready):
-                            self._desk.listed(await self._insisting(self._open_sessions))
+                            self._desk.listed(await self._trouble.insisting(self._open_sessions))
             except LuxxonError as error:
-                if _for_good(error):
+                if for_good(error):
                     raise
-                self._failed("agent.events_failed", error)
-            await asyncio.sleep(delay)
+                self._trouble.failed("agent.events_failed", error)
+                self._publisher.doubt()
+            finally:
+                self._remote.lost()
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # not with all who lost it  # noqa: S311
             delay = min(delay * 2, BACKOFF[1])
 
     async def _open_sessions(self) -> Sequence[SessionLike]:
         return await self.api.sessions.list(self.workspace_id, state=OPEN_STATES, side="operator")
 
+    async def _start(self, session_id: str) -> StartedLike:
+        return await self.api.sessions.start(session_id, **self._terms())
+
+    async def _answer(self, session_id: str, command_id: str, result: PtzResult) -> None:
+        await self.api.sessions.ptz_result(session_id, command_id, result)
+
+    def _terms(self) -> Mapping[str, object]:
+        """What is told of the camera at the start of a session."""
+        policy = {} if self.privacy is None else {"policy": self.privacy.policy()}
+        if not offered(self.source):
+            return policy
+        return {**policy, "controls": sorted(self._remote.controls.allowed)}
+
     async def _serve_all(self) -> None:
-        beating = [
-            asyncio.create_task(self._heartbeat_loop(), name="heartbeats"),
+        beside = [
+            asyncio.create_task(self._presence.beat(), name="heartbeats"),
             asyncio.create_task(self._listen(), name="events"),
+            asyncio.create_task(self._serve_assignments(), name="assignments"),
         ]
-        if isinstance(self.source, PoseSource):
-            beating.append(asyncio.create_task(self._follow(self.source), name="poses"))
-        serving = asyncio.create_task(self._serve_assignments(), name="assignments")
+        if self.source_patience is not None:
+            beside.append(asyncio.create_task(self._mind_the_source(self.source_patience), name="source"))
+        if self.follow and isinstance(self.source, PoseSource):
+            beside.append(asyncio.create_task(self._presence.keep_covering(), name="coverage"))
         try:
-            done, _ = await asyncio.wait((serving, *beating), return_when=asyncio.FIRST_EXCEPTION)
+            done, _ = await asyncio.wait(beside, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
         finally:
-            for task in (serving, *beating):
+            for task in beside:
                 task.cancel()
-            await asyncio.gather(serving, *beating, return_exceptions=True)
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _mind_the_source(self, patience: float) -> None:
+        """While nobody asks for pictures: a camera that is dead is not on offer. In a session the publisher
+        minds it.
+
+        Raises:
+            SourceLost: it has said for the whole patience that it has failed.
+        """
+        from luxxon_core.operator.feed import SourceLost
+
+        failing_since: float | None = None
+        while True:
+            await asyncio.sleep(min(SOURCE_SECONDS, patience / 4))
+            now, health = time.monotonic(), self.source.health()
+            if self._session is not None or health.state is not HealthState.FAILED:
+                failing_since = None
+            elif failing_since is None:
+                failing_since = now
+            elif now - failing_since >= patience:
+                raise SourceLost("source:lost", health.last_error)
 
     async def _serve_assignments(self) -> None:
-        delay = BACKOFF[0]
+        patience = Patience()
         async with aclosing(self.assignments()) as assignments:
             async for session in assignments:
                 try:
                     if not await self._approved(session):
                         self._declined.add(session.id)
-                    elif await self._serve(session, delay):
-                        delay = BACKOFF[0]
+                    elif await self._serving.serve(session, patience.seconds):
+                        patience.regained()
                     else:
-                        delay = min(delay * 2, BACKOFF[1])
+                        patience.lost()
                 except LuxxonError as error:
-                    if error.status == 401:
+                    if error.status == 401 or self._is_for_others(error):
                         raise
                     # Cancelled meanwhile, of which we shall be told, or the edge or the source failed.
-                    self._failed("agent.session_failed", error)
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, BACKOFF[1])
+                    self._trouble.failed("agent.session_failed", error)
+                    await asyncio.sleep(patience.seconds)
+                    patience.lost()
                 finally:
-                    self._session, self._state = None, AgentState.WAITING
+                    self._in_hand(None)
+
+    def _is_for_others(self, error: LuxxonError) -> bool:
+        """Whether a source's failure is to be seen to by who opened it."""
+        return self.source_patience is not None and isinstance(error, SourceError)
 
     async def _approved(self, session: SessionLike) -> bool:
+        if session.state == "LIVE":
+            return True  # taken before a restart: people are watching
+        location = self._presence.location
+        reason = self.rules.refusal(session, None if location is None else location.point, self.clock())
+        if reason is not None:
+            log.info("agent.declined", session=session.id, reason=reason)
+            return False
         try:
             return self.approve is None or await self.approve(session)
         except Exception as error:  # noqa: BLE001 - the caller's; the session stays open and is asked about again
-            raise _broken("approve", "the approval failed", error) from None
+            raise broken("approve", "the approval failed", error) from None
 
-    async def _serve(self, session: SessionLike, patience: float) -> bool:
-        """Start a session and publish; whether it is over.
-
-        Publishing may end before: the source came to its end, or the edge does not know the stream (yet, or
-        any more). The session is then given ``patience`` seconds to be over.
-        """
-        started = await self.api.sessions.start(session.id)
-        self._session, self._state = session, AgentState.PUBLISHING
-        log.info("agent.publishing", session=session.id)
-        over = asyncio.create_task(self._until_over(session.id), name="session-watch")
-        try:
-            end = await self._publish_where_it_is_wanted(session.id, started.whip_url, over)
-            if end is not None:
-                await asyncio.wait((over,), timeout=patience)
-            if not over.done():
-                self._note("agent.publish_ended", f"publishing ended before the session ({end})")
-                return False
-            over.result()
-        finally:
-            over.cancel()
-            await asyncio.gather(over, return_exceptions=True)
-        self._served += 1
-        log.info("agent.session_over", session=session.id)
-        return True
-
-    async def _publish_where_it_is_wanted(
-        self, session_id: str, url: str, over: asyncio.Task[None]
-    ) -> PublishEnd | None:
-        """Publish until that ends by itself, or ``over`` is done: None. Moves to another edge when the
-        marketplace names one."""
-        while True:
-            publishing = asyncio.create_task(self.publish(url), name="publish")
-            moving = asyncio.create_task(self._renewed(session_id, url), name="edge-watch")
-            try:
-                await asyncio.wait((publishing, moving, over), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                # Cancelling the publisher makes it delete its WHIP resource.
-                publishing.cancel()
-                moving.cancel()
-                await asyncio.gather(publishing, moving, return_exceptions=True)
-            if over.done():
-                return None
-            if not publishing.cancelled():
-                return publishing.result()
-            url = moving.result()
-            log.info("agent.moved", session=session_id)
-
-    async def _renewed(self, session_id: str, url: str) -> str:
-        """Where to publish now that ``url`` is no good: ask while nothing can be published there."""
-        from luxxon_core.operator.publisher import PublishState
-
-        delay = RENEW[0]
-        while True:
-            await asyncio.sleep(delay)
-            if self._publisher.status.state is PublishState.PUBLISHING:
-                delay = RENEW[0]
-                continue
-            try:
-                started = await self.api.sessions.start(session_id)
-                if started.whip_url != url:
-                    return started.whip_url
-            except LuxxonError as error:
-                if error.status == 401:
-                    raise
-                self._failed("agent.renewal_failed", error)
-            delay = min(delay * 2, RENEW[1])
-
-    async def _until_over(self, session_id: str) -> None:
-        while (session := self._desk.get(session_id)) is not None:
-            self._session = session
-            await self._desk.news()
-
-    async def _heartbeat_loop(self) -> None:
-        while True:
-            try:
-                await self._heartbeat()
-            except LuxxonError as error:
-                if error.status == 401:
-                    raise
-                if error.code == "CONFLICT":
-                    # Another agent, or this one before its clock was set back, used a higher number.
-                    self._skew = min(max(60_000, self._skew * 4), MAX_SKEW)
-                self._failed("agent.heartbeat_failed", error)
-            await asyncio.sleep(self.heartbeat_seconds)
-
-    async def _heartbeat(self) -> None:
-        session = self._session
-        now_ms = int(self.clock().timestamp() * 1000)
-        # Epoch milliseconds rise over restarts, too, with nothing to store.
-        self._sequence = max(self._sequence + 1, now_ms + self._skew)
-        await self.api.workspaces.heartbeat(
-            self.workspace_id,
-            lat=self.location.lat,
-            lng=self.location.lng,
-            accuracy_meters=self.location.accuracy_meters,
-            sequence=self._sequence,
-            session_id=session.id if session is not None and session.state == "LIVE" else None,
-        )
-        self._heartbeats += 1
-
-    async def _follow(self, source: PoseSource) -> None:
-        delay = BACKOFF[0]
-        while True:
-            try:
-                async with aclosing(source.poses()) as poses:
-                    async for pose in poses:
-                        delay = BACKOFF[0]
-                        self._moved(pose)
-            except LuxxonError as error:
-                self._failed("agent.pose_failed", error)
-            except Exception as error:  # noqa: BLE001 - a plugin's; the last known location stands
-                self._failed("agent.pose_failed", _broken("pose", "the camera's position failed", error))
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, BACKOFF[1])
-
-    def _moved(self, pose: GeoPose) -> None:
-        if pose.fix_type >= FixType.FIX_2D:
-            self.location = Location(pose.latitude, pose.longitude, pose.horizontal_accuracy)
-
-    async def _go_online(self) -> None:
-        workspaces = self.api.workspaces
-        if self.coverage_radius_meters is None:
-            await workspaces.set_availability(self.workspace_id, "ONLINE")
-            return
-        await workspaces.update(
-            self.workspace_id,
-            availability_state="ONLINE",
-            coverage_lat=self.location.lat,
-            coverage_lng=self.location.lng,
-            coverage_radius_meters=self.coverage_radius_meters,
-            device_kind=self.device_kind,
-        )
-
-    async def _go_offline(self) -> None:
-        try:
-            async with asyncio.timeout(5.0):
-                await self.api.workspaces.set_availability(self.workspace_id, "OFFLINE")
-        except (LuxxonError, TimeoutError) as error:
-            # Nothing more to be done: without heartbeats the workspace goes stale by itself.
-            log.warning("agent.offline_failed", reason=str(error))
-
-    async def _insisting(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it succeeds; what waiting cannot cure is raised."""
-        delay = BACKOFF[0]
-        while True:
-            try:
-                return await call()
-            except LuxxonError as error:
-                if _for_good(error):
-                    raise
-                self._failed("agent.api_failed", error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, BACKOFF[1])
-
-    def _failed(self, event: str, error: LuxxonError) -> None:
-        self._note(event, str(error))
-
-    def _note(self, event: str, reason: str) -> None:
-        if reason != self._last_error:  # once, not at every attempt
-            log.warning(event, reason=reason)
-        self._last_error = reason
-
-
-def _for_good(error: LuxxonError) -> bool:
-    """Whether waiting cannot cure a refusal."""
-    return 400 <= error.status < 500 and error.status not in PASSING
-
-
-def _broken(label: str, what: str, error: Exception) -> LuxxonError:
-    """Foreign code's error as one of ours: its type alone, as its text may hold a URL with a password."""
-    return LuxxonError(f"agent:{label}", f"{what} ({type(error).__name__})")
+    def _in_hand(self, session: SessionLike | None) -> None:
+        self._session = session
+        self._state = AgentState.WAITING if session is None else AgentState.PUBLISHING
+        self._presence.serving = None if session is None else (session.id, session.state)

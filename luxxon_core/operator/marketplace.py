@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from luxxon_core.controls.schemas import PtzResult
 
 OPEN_STATES = ("ASSIGNED", "LIVE")
 
@@ -18,6 +21,14 @@ class SessionLike(Protocol):
     def state(self) -> str: ...
     @property
     def operator_workspace_id(self) -> str | None: ...
+    @property
+    def requested_lat(self) -> float | None: ...
+    @property
+    def requested_lng(self) -> float | None: ...
+    @property
+    def max_duration_seconds(self) -> int: ...
+    @property
+    def rate_per_second_micro_usdc(self) -> str: ...
 
 
 class StartedLike(Protocol):
@@ -30,6 +41,19 @@ class SessionsApi(Protocol):
         self, workspace_id: str, /, *, state: Iterable[str], side: str
     ) -> Sequence[SessionLike]: ...
     async def start(self, session_id: str, /) -> StartedLike: ...
+    async def ptz_result(self, session_id: str, command_id: str, result: PtzResult, /) -> object: ...
+    async def telemetry(
+        self,
+        session_id: str,
+        /,
+        *,
+        captured_at: str,
+        lat: float,
+        lng: float,
+        accuracy_meters: float,
+        source: str,
+        signature: str,
+    ) -> object: ...
 
 
 class WorkspacesApi(Protocol):
@@ -38,7 +62,7 @@ class WorkspacesApi(Protocol):
         workspace_id: str,
         /,
         *,
-        availability_state: str,
+        availability_state: str | None,
         coverage_lat: float,
         coverage_lng: float,
         coverage_radius_meters: float,
@@ -78,8 +102,9 @@ class MarketplaceApi(Protocol):
     def sessions(self) -> SessionsApi: ...
     @property
     def workspaces(self) -> WorkspacesApi: ...
-    def events(self) -> EventsLike:
-        """What happens to the sessions of the workspace; Ready whenever a connection has been made."""
+    def events(self, *, reconnect: bool) -> EventsLike:
+        """What happens to the sessions of the workspace; Ready whenever a connection has been made. One that
+        breaks raises, unless it is to ``reconnect``."""
 
 
 class Desk:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aiortc import MediaStreamTrack, RTCRtpSender
@@ -15,11 +16,12 @@ from av import Packet
 
 from luxxon_core.client.peer import EdgeUnreachable, Peer, on_keyframe_request
 from luxxon_core.kernel.errors import VideoError
+from luxxon_core.operator.sound import SoundTrack
 
 if TYPE_CHECKING:
     import httpx
 
-    from luxxon_core.source import EncodedPacket
+    from luxxon_core.source import AudioPacket, EncodedPacket
 
 SENDABLE = ("h264", "vp8")
 """Codecs that are packed into RTP as they come."""
@@ -27,6 +29,10 @@ SENDABLE = ("h264", "vp8")
 SILENT_SECONDS = 6.0
 """An edge that sent receiver reports and then sends none for this long is dead: RFC 3550 §6.2 asks for one
 every 5 s at the most, and ICE consent (RFC 7675) takes 30 s to notice."""
+MISSED, MISSED_IN_DOUBT = (3.0, 3.0), (1.5, 1.5)
+"""Of an edge that reports more often: so many of its longest pauses, and so many seconds at the least; fewer
+when there is reason to doubt."""
+DOUBT_SECONDS = 10.0
 
 _WINDOW = 2.0
 
@@ -84,6 +90,7 @@ class Publication:
         packets: AsyncGenerator[EncodedPacket, None],
         codec: str,
         keyframe_requested: Callable[[], None],
+        sound: AsyncGenerator[AudioPacket, None] | None = None,
     ) -> None:
         self._peer = Peer(http)
         self._codec = codec
@@ -99,12 +106,25 @@ class Publication:
             ]
         )
         on_keyframe_request(transceiver.sender, keyframe_requested)
+        self._doubted_at = float("-inf")
+        self._sound = None if sound is None else SoundTrack(sound)
+        if self._sound is not None:
+            self._add_sound(self._sound)
+
+    def _add_sound(self, track: SoundTrack) -> None:
+        transceiver = self._peer.connection.addTransceiver(track, direction="sendonly")
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver.setCodecPreferences([one for one in codecs if one.mimeType.lower() == "audio/opus"])
 
     async def connect(self, url: str) -> None:
         """As :meth:`luxxon_core.client.peer.Peer.connect`; media flows from here on."""
         await self._peer.connect(url)
         if self._peer.codec != self._codec:
             raise VideoError("edge:codec", f"the media edge does not take {self._codec}")
+
+    def doubt(self) -> None:
+        """Something else has broken: the edge may be gone with it."""
+        self._doubted_at = time.monotonic()
 
     async def run(self) -> None:
         """Until the source ends.
@@ -113,17 +133,17 @@ class Publication:
             EdgeUnreachable: the connection broke or the edge fell silent.
             Exception: whatever the source raised.
         """
-        heard, report_at = time.monotonic(), None
+        reports = _Reports()
         while not self.track.ended.is_set():
             if self._peer.lost.is_set():
                 raise EdgeUnreachable("edge:lost", "the media edge closed the connection")
-            await _wait_any(self.track.ended, self._peer.lost, timeout=1.0)
+            await _wait_any(self.track.ended, self._peer.lost, timeout=0.5)
             for entry in (await self._peer.connection.getStats()).values():
-                if entry.type == "remote-inbound-rtp" and entry.timestamp != report_at:
-                    heard, report_at = time.monotonic(), entry.timestamp
+                if entry.type == "remote-inbound-rtp" and entry.kind == "video":
+                    reports.seen(entry.timestamp)
                     if entry.roundTripTime is not None:
                         self.round_trip_ms = entry.roundTripTime * 1000
-            if report_at is not None and time.monotonic() - heard > SILENT_SECONDS:
+            if reports.missed(in_doubt=time.monotonic() - self._doubted_at < DOUBT_SECONDS):
                 raise EdgeUnreachable("edge:silent", "the media edge has fallen silent")
         if self.track.error is not None:
             raise self.track.error
@@ -133,6 +153,34 @@ class Publication:
         await self._peer.close()
         self.track.stop()
         await self._packets.aclose()
+        if self._sound is not None:
+            await self._sound.close()
+
+
+class _Reports:
+    """When an edge reported, and whether it has ceased to."""
+
+    def __init__(self) -> None:
+        self._newest: datetime | None = None
+        self._heard = time.monotonic()
+        self._longest: float | None = None
+        """Pause between two of them."""
+
+    def seen(self, at: datetime) -> None:
+        if at == self._newest:
+            return
+        if self._newest is not None:
+            self._longest = max(self._longest or 0.0, (at - self._newest).total_seconds())
+        self._newest, self._heard = at, time.monotonic()
+
+    def missed(self, *, in_doubt: bool) -> bool:
+        if self._newest is None:
+            return False
+        limit = SILENT_SECONDS
+        if self._longest is not None:
+            pauses, least = MISSED_IN_DOUBT if in_doubt else MISSED
+            limit = min(limit, max(least, pauses * self._longest))
+        return time.monotonic() - self._heard > limit
 
 
 async def _wait_any(*events: asyncio.Event, timeout: float) -> None:

@@ -24,10 +24,11 @@ from luxxon_core.kernel.errors import (
 )
 from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.media.domain import LiveInput
-from luxxon_core.operator import agent as agents
+from luxxon_core.operator import serving
 from luxxon_core.operator.agent import AgentState, Location, OperatorAgent
+from luxxon_core.operator.feed import SourceLost
 from luxxon_core.operator.marketplace import MarketplaceApi, SessionLike
-from luxxon_core.source import FixType, GeoPose, SourceConfigError
+from luxxon_core.source import FixType, GeoPose, Health, HealthState, SourceConfigError
 from luxxon_core.testing import FakeSource
 
 Until = Callable[..., Awaitable[None]]
@@ -40,6 +41,10 @@ class Session:
     id: str
     state: str = "ASSIGNED"
     operator_workspace_id: str | None = ME
+    requested_lat: float | None = 50.846
+    requested_lng: float | None = 4.352
+    max_duration_seconds: int = 600
+    rate_per_second_micro_usdc: str = "1000"
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Marketplace:
     down: bool = False
     refusal: LuxxonError | None = None
     started: list[str] = field(default_factory=list)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
     listed: int = 0
     listeners: list[asyncio.Queue[Told | None]] = field(default_factory=list)
 
@@ -97,7 +103,7 @@ class Marketplace:
         for listener in self.listeners:
             listener.put_nowait(None)
 
-    async def events(self) -> AsyncGenerator[Told, None]:
+    async def events(self, *, reconnect: bool) -> AsyncGenerator[Told, None]:
         while True:
             self._answering()
             queue: asyncio.Queue[Told | None] = asyncio.Queue()
@@ -121,9 +127,10 @@ class Marketplace:
         self.listed += 1
         return [*self.stored.values()]
 
-    async def start(self, session_id: str, /) -> Started:
+    async def start(self, session_id: str, /, **said: Any) -> Started:
         self._answering()
         self.started.append(session_id)
+        self.said[session_id] = said
         if self.stored[session_id].state not in ("ASSIGNED", "LIVE"):
             raise InvalidState("session:start:CANCELLED")
         return Started(self.inputs[session_id].whip_url)
@@ -281,7 +288,7 @@ async def test_a_session_cancelled_before_the_start_is_let_go(
     market: Marketplace, run: Run, until: Until
 ) -> None:
     class Raced(Marketplace):
-        async def start(self, session_id: str, /) -> Started:
+        async def start(self, session_id: str, /, **said: Any) -> Started:
             self.move(session_id, "CANCELLED")
             return await super().start(session_id)
 
@@ -303,6 +310,23 @@ async def test_a_camera_that_cannot_work_does_not_end_the_agent(
     await until(lambda: "the lens cap is on" in (agent.status.last_error or ""))
     camera.frame_error = None
     await until(lambda: agent.status.publish.frames > 3)
+
+
+async def test_a_camera_that_fails_while_nobody_watches_is_taken_off_the_market(
+    market: Marketplace, camera: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else people would ask for it, and wait in vain."""
+    agent = OperatorAgent(market, camera, ME, BRUSSELS, source_patience=0.2)
+    running = asyncio.create_task(agent.run())
+    await asyncio.wait_for(agent.online.wait(), 5)
+    state = HealthState.OK
+    monkeypatch.setattr(camera, "health", lambda: Health(state, last_error="no heartbeat for 5 s"))
+    await asyncio.sleep(0.5)
+    assert not running.done()
+    state = HealthState.FAILED
+    with pytest.raises(SourceLost, match="no heartbeat"):
+        await asyncio.wait_for(running, 5)
+    assert [one for one, _ in market.availability] == ["ONLINE", "OFFLINE"]
 
 
 async def test_an_assignment_can_be_turned_down(
@@ -462,7 +486,7 @@ async def test_when_the_edge_dies_it_asks_where_to_publish_and_moves_there(
     loss: str,
     unused_tcp_port: int,
 ) -> None:
-    monkeypatch.setattr(agents, "RENEW", (0.3, 1.0))
+    monkeypatch.setattr(serving, "RENEW", (0.3, 1.0))
     first, second = await edge.create(), await edge.create()
     if loss == "unreachable":
         nobody = f"http://127.0.0.1:{unused_tcp_port}/whip/dead"
@@ -488,7 +512,7 @@ async def test_when_the_edge_dies_it_asks_where_to_publish_and_moves_there(
 async def test_where_it_publishes_nothing_is_asked_for(
     market: Marketplace, edge: Any, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents, "RENEW", (1.0, 1.0))
+    monkeypatch.setattr(serving, "RENEW", (1.0, 1.0))
     market.assign(Session("one"), await edge.create())
     agent = await run()
     await until(lambda: agent.status.publish.frames > 30)
