@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from luxxon_core.commands.coverage import coverage
+from luxxon_core.commands.degrees import Degrees
+from luxxon_core.commands.keys import keys
+from luxxon_core.commands.request import request
+from luxxon_core.commands.sessions import sessions
 from luxxon_core.contracts_command import contracts
 from luxxon_core.ledger_command import ledger
+from luxxon_core.mcp_server.command import mcp
+from luxxon_core.operate_command import operate
+from luxxon_core.plugged_commands import PluginCommands
+from luxxon_core.plugins_command import plugins
 from luxxon_core.runner import log_to_stderr
 from luxxon_core.runner import run as _run
 from luxxon_core.settlements_command import settlements
@@ -35,18 +43,11 @@ LOG_LEVELS = {"serve": "info", "link": "error", "wallet": "error"}
 """Of a command whose calls are tried again, nothing but the outcome is told."""
 
 
-class Degrees(click.FloatRange):
-    """A coordinate; NaN, which compares false with every bound, is none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value} is not a number of degrees.", param, ctx)
-        return number
-
-
 @click.group(
-    invoke_without_command=True, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=PluginCommands,
+    invoke_without_command=True,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="luxxon")
 @click.option(
@@ -54,15 +55,34 @@ class Degrees(click.FloatRange):
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="[default: info of a server, error of a client, else warning]",
 )
+@click.option("--profile", help="Which profile the console opens.  [default: that of its settings]")
+@click.option(
+    "--serve-web",
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value="127.0.0.1:8000",
+    help="Show the console to browsers of this machine.  [default: 127.0.0.1:8000]",
+)
+@click.option("--serve-web-anyone", is_flag=True, help="Let --serve-web listen for other machines.")
 @click.pass_context
-def cli(context: click.Context, log_level: str | None) -> None:
+def cli(
+    context: click.Context,
+    log_level: str | None,
+    profile: str | None,
+    serve_web: str | None,
+    serve_web_anyone: bool,
+) -> None:
     """Luxxon: live video of real places, paid per second in USDC.
 
     Without a command it opens the console.
     """
     context.obj = log_level or LOG_LEVELS.get(context.invoked_subcommand or "", "warning")
+    if serve_web_anyone and serve_web is None:
+        raise click.UsageError("--serve-web-anyone goes with --serve-web")
     if context.invoked_subcommand is None:
-        _console()
+        _console(profile, serve_web, anyone=serve_web_anyone)
+    elif profile is not None or serve_web is not None:
+        raise click.UsageError("--profile and --serve-web are for the console alone")
 
 
 @cli.command()
@@ -138,18 +158,6 @@ def link(log_level: str, session_id: UUID, side: str | None, as_json: bool, url:
 
     log_to_stderr(log_level)
     _run(show(load_client(**({} if url is None else {"url": url})), session_id, side, as_json=as_json))
-
-
-@cli.command()
-def plugins() -> None:
-    """List the camera types that are installed."""
-    from luxxon_core.plugins import load_plugins
-
-    registry = load_plugins()
-    for key, source_type in sorted(registry.sources.items()):
-        click.echo(f"{key:12} {source_type.title}")
-    for failure in registry.failures:
-        click.echo(f"{failure.plugin:12} not loaded: {failure.reason}", err=True)
 
 
 @cli.command()
@@ -272,7 +280,14 @@ def on_settings(
 
 
 cli.add_command(contracts)
+cli.add_command(coverage)
+cli.add_command(keys)
 cli.add_command(ledger)
+cli.add_command(mcp)
+cli.add_command(operate)
+cli.add_command(plugins)
+cli.add_command(request)
+cli.add_command(sessions)
 cli.add_command(settlements)
 cli.add_command(wallet)
 
@@ -282,18 +297,22 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
-def _console() -> None:
+def _console(profile: str | None, serve_web: str | None = None, *, anyone: bool = False) -> None:
     from importlib import import_module
 
+    if serve_web is not None:
+        log_to_stderr("error")
+        import_module("luxxon_tui.web").serve(serve_web, profile, anyone=anyone)
     if not _at_a_terminal():
         raise click.UsageError("the console needs a terminal; see luxxon --help for what runs without")
-    sys.exit(import_module("luxxon_tui.app").main())
+    log_to_stderr("critical")  # the terminal is the console's
+    sys.exit(import_module("luxxon_tui.app").main(profile))
 
 
 def main() -> None:
     """Run the command line: bad input is one line on standard error and exit code 2."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="luxxon", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:

@@ -41,14 +41,15 @@ class Server:
 async def running(settings: Settings) -> AsyncIterator[Server]:
     """Serve until the block ends.
 
-    Then, in this order: ``/ready`` says no, new connections are refused, event streams end, requests under
-    way are answered, and the parts end.
+    Then, in this order: ``/ready`` says no, calls of agents are undone, new connections are refused, event
+    streams end, requests under way are answered, and the parts end.
 
     Raises:
         StartError: the port is taken, or a part cannot start.
     """
     from aiohttp import web
 
+    from luxxon_core.bootstrap.agents import AGENTS
     from luxxon_core.http.operations import EXPORTER, READINESS, own_port
     from luxxon_core.http.protocol import Runner
 
@@ -68,6 +69,7 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
         finally:
             deployment.app[READINESS].drain()
             await asyncio.sleep(settings.drain_seconds)
+            await deployment.app[AGENTS].close()
             await runner.cleanup()
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
@@ -28,41 +26,54 @@ from pydantic_settings import (
 )
 
 from luxxon_core.kernel.errors import StartError
+from luxxon_core.setting_tables import CameraTable, CorridorSetting, IceServerSetting, PluginTable
 
 S = TypeVar("S", bound=BaseSettings)
 
 
-class CorridorSetting(BaseModel):
-    """A zone with a price of its own."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    lat: float = Field(ge=-90, le=90)
-    lng: float = Field(ge=-180, le=180)
-    radius_m: float = Field(gt=0)
-    multiplier_bps: int = Field(ge=1)
-
-
-class IceServerSetting(BaseModel):
-    """A STUN or TURN server that media clients are told of."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str
-    username: str | None = None
-    credential: SecretStr | None = None
-
-
-class Settings(BaseSettings):
-    """How a server runs. What is left out gets its embedded default."""
+class PluginSettings(BaseSettings):
+    """Which plugins there are, and what they are told."""
 
     model_config = SettingsConfigDict(
         env_prefix="LUXXON_", toml_file="luxxon.toml", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    environment: Literal["TEST", "LIVE"] = "TEST"
     data_dir: Path = Field(default_factory=lambda: default_data_dir() / "server")
+    plugins_dir: Path | None = None
+    """Modules and packages there are plugins; ``plugins`` in the data directory when not given."""
+    plugins: dict[str, PluginTable] = Field(default_factory=dict)
+    """By name."""
+
+    @property
+    def plugins_directory(self) -> Path:
+        return self.plugins_dir if self.plugins_dir is not None else self.data_dir / "plugins"
+
+    @property
+    def disabled_plugins(self) -> tuple[str, ...]:
+        return tuple(name for name, table in self.plugins.items() if not table.enabled)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class CameraSettings(PluginSettings):
+    """The cameras of this machine, by the names that their owner gave them."""
+
+    cameras: dict[str, CameraTable] = Field(default_factory=dict)
+
+
+class Settings(PluginSettings):
+    """How a server runs. What is left out gets its embedded default."""
+
+    environment: Literal["TEST", "LIVE"] = "TEST"
     durable: bool = True
     """False for throw-away data: the embedded database does not wait for the disk."""
 
@@ -115,8 +126,9 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] | None = None
     """None: for people on a terminal, JSON elsewhere."""
 
-    media_edge: Literal["embedded", "cloudflare", "mediamtx"] = "embedded"
-    """Which edge mints new live inputs; every one that is configured serves its own on."""
+    media_edge: str = Field(default="embedded", pattern="^[a-z][a-z0-9-]*$")
+    """Which edge mints new live inputs; every one that is configured serves its own on. Beside the built-in
+    ``embedded``, ``cloudflare`` and ``mediamtx`` there are those of plugins."""
     udp_host: str = "127.0.0.1"
     """0.0.0.0 for every IPv4 address, :: for those of both families."""
     udp_port: int = Field(default=0, ge=0, le=65535)
@@ -176,13 +188,16 @@ class Settings(BaseSettings):
     relayer_passphrase: SecretStr | None = None
     relayer_passphrase_file: Path | None = None
     relayer_kms_key: str | None = None
-    """A key in hexadecimal, a keystore and what opens it, or a key in AWS KMS; with none this server pays
-    nothing."""
+    relayer_signer: str | None = None
+    """A key in hexadecimal, a keystore and what opens it, a key in AWS KMS, or a signer of a plugin; with
+    none this server pays nothing."""
     sponsored_deposits: bool = True
     """Whether the relayer pays the gas of deposits that consumers without ETH sign (ERC-3009)."""
     sponsored_deposit_min_uusdc: int = Field(default=1_000_000, ge=1)
     rate_limit_deposits: int = Field(default=6, ge=0)
     """Such deposits an hour of one wallet; 0 for as many as one likes."""
+    rate_limit_ptz: int = Field(default=20, ge=0)
+    """Commands a second to the camera of one session, beside ``stop``; 0 for as many as one likes."""
     kms_region: str | None = None
     kms_endpoint: str | None = None
 
@@ -243,17 +258,6 @@ class Settings(BaseSettings):
             raise ValueError("must be http:// or https:// and a host, without a path")
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
 
 class ClientSettings(BaseSettings):
     """The server that a command calls, and the key it calls it with."""
@@ -312,6 +316,24 @@ def load(**given: object) -> Settings:
     return _loaded(Settings, given)
 
 
+def load_plugin_settings(**given: object) -> PluginSettings:
+    """Those of the plugins alone, so that a fault elsewhere in ``luxxon.toml`` keeps nobody from a camera.
+
+    Raises:
+        StartError: as :func:`load`.
+    """
+    return _loaded(PluginSettings, given)
+
+
+def load_cameras(**given: object) -> CameraSettings:
+    """The cameras of ``luxxon.toml``, and what :func:`load_plugin_settings` gives.
+
+    Raises:
+        StartError: as :func:`load`.
+    """
+    return _loaded(CameraSettings, given)
+
+
 def load_client(**given: object) -> ClientSettings:
     """A client's settings from arguments, then environment.
 
@@ -345,11 +367,12 @@ def _loaded(kind: Callable[..., S], given: Mapping[str, object]) -> S:
 
 
 def default_data_dir() -> Path:
-    """The user's data folder; for root a folder that the database's system user can reach."""
+    """The user's data folder; for root, who did not name one, a folder that the database's system user can
+    reach."""
     import os
 
     import platformdirs
 
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not os.environ.get("XDG_DATA_HOME"):
         return Path("/var/lib/luxxon")
     return platformdirs.user_data_path("luxxon", appauthor=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,8 +15,12 @@ from luxxon_core.kernel.ids import new_id
 from luxxon_core.settings import Settings, revealed
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from luxxon_core.access.usecases import Access, Memberships
     from luxxon_core.bootstrap.parts import Parts
+    from luxxon_core.controls.domain import Result
+    from luxxon_core.controls.usecases import Controls
     from luxxon_core.dispatch.usecases import Dispatch
     from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
     from luxxon_core.kernel.uow import UnitOfWork
@@ -54,6 +60,8 @@ class Cases:
     streams: Streams
     media: TellMedia
     forget_events: Purge
+    controls: Controls
+    hear_controls: Callable[[datetime], Awaitable[object]]
 
 
 def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Cases:
@@ -122,6 +130,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
         policy=Policy(settings.platform_fee_bps, settings.geofence_radius_m, settings.holds),
     )
     feed = Feed(parts.line, uow, log, clock)
+    controls, hear_controls = _controls(parts, settings, cases, feed)
     telemetry = Telemetry(uow, windows, telling.TellingHeartbeats(journal), workspaces, new_id)
     return Cases(
         access=access,
@@ -164,6 +173,8 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
         streams=Streams(uow, log, feed, clock),
         media=TellMedia(uow, sessions, journal, cases.on_media),
         forget_events=Purge(uow, log, RETENTION),
+        controls=controls,
+        hear_controls=hear_controls,
     )
 
 
@@ -178,6 +189,23 @@ def _deposits(parts: Parts, settings: Settings, uow: UnitOfWork, store: Settleme
         settings.sponsored_deposit_min_uusdc,
         Window("deposits", settings.rate_limit_deposits, 3600),
     )
+
+
+def _controls(
+    parts: Parts, settings: Settings, sessions: SessionCases, feed: Feed
+) -> tuple[Controls, Callable[[datetime], Awaitable[object]]]:
+    """Commands to cameras, and the loop that hears them and their answers of other servers."""
+    from luxxon_core.adapters.postgres.controls import PgControlChannel
+    from luxxon_core.controls.usecases import Controls
+    from luxxon_core.http.limits import Window
+
+    def answered(session_id: UUID, command_id: UUID, result: Result) -> None:
+        controls.heard(session_id, command_id, result)
+
+    channel = PgControlChannel(parts.dsn, parts.database, feed.commanded, answered)
+    limit = Window("ptz", settings.rate_limit_ptz, 1)
+    controls = Controls(sessions.current, channel, new_id, limit, monotonic)
+    return controls, channel.turn
 
 
 def confirmations(settings: Settings) -> int:

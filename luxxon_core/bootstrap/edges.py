@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luxxon_core.adapters.system import kept_secret
 from luxxon_core.bootstrap.outside import outside_edges
+from luxxon_core.bootstrap.plugged import plugged_edges
 from luxxon_core.bootstrap.shards import shards
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import StartError
@@ -74,6 +75,7 @@ async def edges(stack: AsyncExitStack, settings: Settings, public_url: str, cloc
     embedded = await _embedded(stack, settings, public_url, server, clock)
     processes = await shards(stack, settings, public_url, embedded.name, clock, _options(settings))
     outside = await outside_edges(stack, settings, server, clock)
+    outside |= await plugged_edges(stack, settings, server, public_url, clock)
     started: dict[str, Sequence[Edge]] = {"embedded": processes or [embedded]}
     started |= {kind: [edge] for kind, edge in outside.items()}
     minting = started.pop(settings.media_edge)

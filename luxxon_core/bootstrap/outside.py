@@ -34,11 +34,11 @@ async def outside_edges(
         found["cloudflare"] = await _cloudflare(stack, settings, server, clock)
     if settings.mediamtx_api_url is not None and settings.mediamtx_url is not None:
         found["mediamtx"] = await _mediamtx(stack, settings, server, clock)
-    if settings.media_edge not in ("embedded", *found):
-        needs = {
-            "cloudflare": "cloudflare_account_id and cloudflare_api_token",
-            "mediamtx": "mediamtx_api_url and mediamtx_url",
-        }
+    needs = {
+        "cloudflare": "cloudflare_account_id and cloudflare_api_token",
+        "mediamtx": "mediamtx_api_url and mediamtx_url",
+    }
+    if settings.media_edge in needs and settings.media_edge not in found:
         raise StartError(message=f"setting media_edge: needs {needs[settings.media_edge]} beside it")
     return found
 
@@ -56,7 +56,7 @@ async def _cloudflare(stack: AsyncExitStack, settings: Settings, server: str, cl
     )
     await edge.start()
     stack.push_async_callback(edge.close)
-    return await _watched(stack, edge, clock)
+    return await watched(stack, edge, clock)
 
 
 async def _mediamtx(stack: AsyncExitStack, settings: Settings, server: str, clock: Clock) -> Edge:
@@ -75,15 +75,16 @@ async def _mediamtx(stack: AsyncExitStack, settings: Settings, server: str, cloc
     )
     await edge.start()
     stack.push_async_callback(edge.close)
-    return await _watched(stack, edge, clock, edge.seen_from)
+    return await watched(stack, edge, clock, edge.seen_from)
 
 
-async def _watched(
+async def watched(
     stack: AsyncExitStack,
     edge: Edge,
     clock: Clock,
     seen_from: Callable[[LiveInput], LiveInput] | None = None,
 ) -> Edge:
+    """The edge with pictures that a viewer of ours takes from it, seen where ``seen_from`` says."""
     from luxxon_core.media.usecases import Watched
 
     module = await asyncio.to_thread(import_module, "luxxon_core.adapters.aiortc_edge.watching")

@@ -151,7 +151,7 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 async def _chain(stack: AsyncExitStack, settings: Settings) -> tuple[ChainProcess | None, RpcChain, bool]:
     if settings.rpc_url is not None:
-        rpc, relays = await _external_chain(settings)
+        rpc, relays = await _external_chain(stack, settings)
         stack.push_async_callback(rpc.close)
         return None, rpc, relays
     from luxxon_core.adapters.chain.embedded_process import ChainProcess
@@ -170,12 +170,17 @@ async def _chain(stack: AsyncExitStack, settings: Settings) -> tuple[ChainProces
     return chain, rpc, True
 
 
-async def _external_chain(settings: Settings) -> tuple[RpcChain, bool]:
+async def _external_chain(stack: AsyncExitStack, settings: Settings) -> tuple[RpcChain, bool]:
     from luxxon_core.adapters.chain.keys import signer_of
+    from luxxon_core.bootstrap.plugged import plugged_signer
 
     if settings.public_rpc_url is None and urlsplit(settings.rpc_urls[0]).hostname not in LOOPBACK:
         raise StartError(message="setting public_rpc_url: needed beside rpc_url, which may hold a key")
     signer = await signer_of(relayer_key(settings))
+    if settings.relayer_signer is not None:
+        if signer is not None:
+            raise StartError(message="setting relayer_signer: there is another key of the relayer beside it")
+        signer = await plugged_signer(stack, settings)
     return await _reading(settings, signer), signer is not None
 
 

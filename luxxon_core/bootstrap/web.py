@@ -60,6 +60,7 @@ def application(
     workers: Workers,
 ) -> web.Application:
     """The routes of every slice behind one frame."""
+    from luxxon_core.bootstrap.agents import mount
     from luxxon_core.figures import OUTCOMES, checks, sources
     from luxxon_core.http.app import Frame
     from luxxon_core.http.app import application as framed
@@ -93,6 +94,7 @@ def application(
     health = Health(ok=True, surface="lx-api", version=__version__, build_sha="")
     app = framed(frame, operations(cases, config, health, readiness, public_url))
     app.add_routes(parts.media.routes())
+    mount(app, frame, cases.access, public_url)
     app[READINESS], app[EXPORTER] = readiness, exporter
     expose(app, exporter, direct=settings.public_url is None)
     return app

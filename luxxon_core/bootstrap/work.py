@@ -29,6 +29,7 @@ def begin(workers: Workers, settings: Settings, parts: Parts, cases: Cases, idem
         workers.once("chain process", parts.chain.watch)
     workers.every("event feed", 0, cases.feed.turn)
     workers.every("meters", 0, cases.feed.second)
+    workers.every("controls", 0, cases.hear_controls)
     workers.follow("media events", parts.media.all.events, cases.media)
     workers.every("alive", ALIVE_SECONDS, cases.sessions.stamp_alive)
     workers.every("session sweep", SWEEP_SECONDS, cases.sessions.sweep)

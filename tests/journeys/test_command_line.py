@@ -25,7 +25,8 @@ async def test_the_cameras_that_are_installed(luxxon: Run) -> None:
     process = await luxxon("plugins")
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, err
-    assert [line.split()[0] for line in out.decode().splitlines()] == ["file", "testcard", "webcam"]
+    keys = [line.split()[0] for line in out.decode().splitlines()]
+    assert keys == ["drone", "file", "rtsp", "testcard", "webcam"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -1,0 +1,131 @@
+"""``luxxon keys``: the API keys of a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from luxxon_core.commands.calling import json_option, opener, signed_in, url_option, work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luxxon_core.settings import ClientSettings
+
+CONSUMER = ("sessions:read", "sessions:create", "pricing:read", "wallet:read")
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys. It takes the workspace owner's wallet: see luxxon wallet.
+
+    The wallet's passphrase is asked for, or taken from LUXXON_WALLET_PASSPHRASE or the file
+    LUXXON_WALLET_PASSPHRASE_FILE.
+    """
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        url_option,
+        json_option,
+        click.option(
+            "--file", "path", type=click.Path(path_type=Path, dir_okay=False), help="The wallet's file."
+        ),
+        click.option("--workspace", help="Slug or id.  [default: your only one]"),
+    ):
+        command = option(command)
+    return command
+
+
+@keys.command("list")
+@_common
+def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | None) -> None:
+    """List the keys, revoked ones too."""
+
+    async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.commands.table import table
+        from luxxon_core.kernel.wire import encode
+
+        async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
+            found = await api.workspaces.api_keys(workspace_id)
+        if as_json:
+            click.echo(encode(list(found)))
+            return
+        rows = [
+            (
+                one.id,
+                one.prefix,
+                one.label,
+                "revoked" if one.revoked_at else "works",
+                f"{one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never",
+                " ".join(one.scopes),
+            )
+            for one in found
+        ]
+        click.echo(table(("ID", "PREFIX", "LABEL", "STATE", "USED (UTC)", "SCOPES"), rows))
+
+    work(url, todo)
+
+
+@keys.command()
+@click.argument("label")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=CONSUMER,
+    show_default=True,
+    help="May be given more than once.",
+)
+@_common
+def mint(
+    label: str,
+    scopes: tuple[str, ...],
+    workspace: str | None,
+    path: Path | None,
+    as_json: bool,
+    url: str | None,
+) -> None:
+    """Make a key called LABEL and print it: it is shown this once."""
+
+    async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.kernel.wire import encode
+
+        async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
+            environment = (await api.config.get()).environment
+            made = await api.workspaces.create_api_key(
+                workspace_id, label=label, scopes=scopes, environment=environment
+            )
+        if as_json:
+            click.echo(encode(made))
+            return
+        click.echo(made.plaintext)
+        click.echo(f"id {made.id}; it is not shown again", err=True)
+
+    work(url, todo)
+
+
+@keys.command()
+@click.argument("key_id", type=click.UUID)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_common
+def revoke(
+    key_id: object, yes: bool, workspace: str | None, path: Path | None, as_json: bool, url: str | None
+) -> None:
+    """Revoke the key KEY_ID; it works for one more minute."""
+    if not yes:
+        click.confirm(f"Revoke {key_id}? It cannot be taken back.", abort=True, err=True)
+
+    async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.kernel.wire import encode
+
+        async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
+            gone = await api.workspaces.revoke_api_key(workspace_id, str(key_id))
+        if as_json:
+            click.echo(encode(gone))
+        elif gone.grace_period_end is not None:
+            click.echo(f"{gone.prefix} {gone.label}: works until {gone.grace_period_end:%H:%M:%S} UTC")
+
+    work(url, todo)
