@@ -1,10 +1,19 @@
-"""CPU per frame of the live picture, against the row encoder alone in the same run.
+"""CPU per frame of the live picture: beside the row encoder alone, and beside mpv and timg on the same clip.
 
 The limit scales a 720p frame and turns every cell of it into ANSI, in a tight loop, with nothing around it.
 The console is a process of its own that shows the same frames at 30 a second in a pseudo terminal; its figure
 is all the CPU time of that process, Textual, threads and the kernel's share of writing included.
 
-Run: ``python benchmarks/preview.py``. Budget: 2.5 ms at 80x24 and 4 ms at 200x50, in half-blocks.
+mpv (``--vo=tct``) and timg (``-ph``) play the same frames, at the same rate, in the same field of cells:
+their figure is what a longer clip costs more than a shorter one, so that starting does not count. They
+decode, the console here does not: the ratio is given against all that they do, and against that less
+decoding.
+
+Then a wall of eight pictures at 10 fps and an idle console, in percent of a core, and the first paint.
+
+Run: ``python benchmarks/preview.py``. Budget: 2.5 ms at 80x24 and 4 ms at 200x50, in half-blocks; at most
+60 % of mpv's and 1.3 times timg's; 40 % of a core for the wall, 1 % for the idle console, 0.7 s to the
+first paint.
 """
 
 from __future__ import annotations
@@ -14,19 +23,25 @@ import fcntl
 import json
 import os
 import pty
+import select
+import shutil
+import signal
+import statistics
 import struct
 import sys
 import termios
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from startup import paint  # noqa: E402
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-    from luxxon_tui.picture.drivers import CellDriver
+    from luxxon_tui.picture.drivers import PictureDriver
 
 RATE = 30
 FRAMES = 150
@@ -36,7 +51,21 @@ CASES = (
     ("half-blocks", 200, 50, 4.0),
     ("quadrants", 80, 24, None),
     ("quadrants", 120, 36, None),
+    ("kitty", 80, 24, None),
+    ("kitty", 200, 50, None),
+    ("sixel", 80, 24, None),
+    ("sixel", 200, 50, None),
 )
+CELL = (10, 20)
+"""Pixels of a cell, for drivers that draw pixels."""
+PLAYERS = {
+    "mpv": ("mpv", "--no-config", "--really-quiet", "--no-audio", "--vo=tct", "--vo-tct-algo=half-blocks",
+            "--vd-lavc-threads=1", "--vo-tct-width={columns}", "--vo-tct-height={rows}", "{clip}"),
+    "timg": ("timg", "-ph", "-V", "-g{columns}x{rows}", "{clip}"),
+}  # fmt: skip
+SHARES = {"mpv": 0.6, "timg": 1.3}
+"""What half-blocks may cost at most of a player's cost."""
+WALL, WALL_RATE, WALL_SECONDS = 8, 10, 6
 
 
 def frames(count: int = 30) -> list[VideoFrame]:
@@ -57,24 +86,29 @@ def frames(count: int = 30) -> list[VideoFrame]:
     return shown
 
 
-def painter(name: str) -> CellDriver:
+def painter(name: str, columns: int, rows: int) -> PictureDriver:
     from luxxon_tui.picture.halfblock import HalfBlocks
+    from luxxon_tui.picture.kitty import Kitty
     from luxxon_tui.picture.quadrant import Quadrants
+    from luxxon_tui.picture.sixel import Sixel
 
+    if name == "kitty":
+        return Kitty(columns, rows, CELL)
+    if name == "sixel":
+        return Sixel(columns, rows, CELL)
     return HalfBlocks() if name == "half-blocks" else Quadrants()
 
 
 def limit_ms(name: str, columns: int, rows: int) -> float:
     """CPU of scaling and encoding one frame, every cell drawn."""
-    from luxxon_tui.picture.ansi import ansi_text
     from luxxon_tui.picture.source import Scaler
 
-    driver, scaler = painter(name), Scaler()
-    across, down = driver.scale
-    starts = [""] * rows
+    driver, scaler = painter(name, columns, rows), Scaler()
+    every_row = list(range(rows))
 
     def encode(frame: VideoFrame) -> str:
-        return ansi_text(*driver.split(scaler.pixels(frame, columns * across, rows * down)), starts)
+        driver.paint(scaler.pixels(frame, *driver.size(columns, rows)))
+        return driver.draw(every_row, 0, 0)
 
     every = frames()
     for frame in every:
@@ -86,49 +120,70 @@ def limit_ms(name: str, columns: int, rows: int) -> float:
     return (time.process_time() - began) / (3 * len(every)) * 1000
 
 
+WALL_CSS = "Screen { layout: grid; grid-size: 4 2; } Picture { height: 100%; }"
+
+
 async def show(name: str, target: Path) -> None:
     """Show the frames in this terminal and write down what they cost. Runs in the child."""
     from textual.app import App, ComposeResult
+    from textual.drivers.linux_driver import LinuxDriver
 
+    from luxxon_tui.context import ConsoleContext
+    from luxxon_tui.picture import choice
+    from luxxon_tui.picture.answering import AnsweringDriver, driver_for
+    from luxxon_tui.picture.probe import Graphics
     from luxxon_tui.themes import textual_themes
     from luxxon_tui.widgets import picture
 
+    wall = name == "wall"
     if name == "half-blocks":
-        picture.FINE_CELLS = 0
+        picture.FINE_CELLS = choice.FINE_CELLS = 0
 
     class Preview(App[None]):
-        CSS = "Picture { height: 100%; }"
+        CSS = "Picture { height: 100%; }" if not wall else WALL_CSS
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(driver_class=driver_for(LinuxDriver))
+            protocol = name if name in ("kitty", "sixel") else "cells"
+            self.facts = ConsoleContext(preview=protocol)
             for theme in textual_themes():
                 self.register_theme(theme)
             self.theme = "luxxon-dark"
 
         def compose(self) -> ComposeResult:
-            yield picture.Picture()
+            for _ in range(WALL if wall else 1):
+                yield picture.Picture()
 
         def on_ready(self) -> None:
             self.run_worker(self.play())
 
         async def play(self) -> None:
-            shown, every = self.query_one(picture.Picture), frames()
+            pictures, every = list(self.query(picture.Picture)), frames()
+            shown, rate = pictures[0], WALL_RATE if wall else RATE
+            measured = Graphics(cell=CELL, measured=True)
+            if name == "sixel" and isinstance(self._driver, AnsweringDriver):
+                self._driver.graphics = measured  # no terminal is there to tell
             drawn = 0
             for number in range(-WARM_UP, FRAMES):
                 if number == 0:
                     cpu, began, drawn = time.process_time(), time.perf_counter(), 0
-                drawn += shown.show(every[number % len(every)])
-                due = (began if number >= 0 else time.perf_counter()) + (max(number, 0) + 1) / RATE
+                drawn += sum([each.show(every[number % len(every)]) for each in pictures])
+                due = (began if number >= 0 else time.perf_counter()) + (max(number, 0) + 1) / rate
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
             took, cpu = time.perf_counter() - began, time.process_time() - cpu
-            figures = {"ms": cpu / FRAMES * 1000, "fps": drawn / took, "driver": shown.driver_name}
+            figures = {
+                "ms": cpu / FRAMES * 1000,
+                "fps": drawn / took / len(pictures),
+                "core": cpu / took,
+                "driver": shown.driver_name,
+            }
             await asyncio.to_thread(target.write_text, json.dumps(figures))
             self.exit()
 
     await Preview().run_async()
 
 
-def console_ms(name: str, columns: int, rows: int, target: Path) -> tuple[dict[str, float], int]:
+def console_ms(name: str, columns: int, rows: int, target: Path) -> tuple[dict[str, Any], int]:
     """What the child measured, and the bytes it wrote a frame."""
     child, terminal = pty.fork()
     if child == 0:
@@ -136,6 +191,7 @@ def console_ms(name: str, columns: int, rows: int, target: Path) -> tuple[dict[s
         os.environ.pop("NO_COLOR", None)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.execv(sys.executable, [sys.executable, __file__, "--show", name, str(target)])
+    target.unlink(missing_ok=True)
     written, tail = 0, b""
     while True:
         try:
@@ -153,6 +209,98 @@ def console_ms(name: str, columns: int, rows: int, target: Path) -> tuple[dict[s
     return json.loads(target.read_text()), written // (FRAMES + WARM_UP)
 
 
+def clip(target: Path, seconds: int) -> Path:
+    """The frames as a file, for players."""
+    import av
+
+    path, every = target / f"{seconds}.mp4", frames()
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 1280, 720, "yuv420p", 8_000_000
+        for number in range(seconds * RATE):
+            frame = every[number % len(every)]
+            frame.pts = None
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+def decoding_ms(path: Path) -> float:
+    """CPU of decoding a frame of the clip, in one thread."""
+    import av
+
+    with av.open(str(path)) as file:
+        file.streams.video[0].thread_type = "NONE"
+        began = time.process_time()
+        count = sum(1 for _ in file.decode(video=0))
+    return (time.process_time() - began) / count * 1000
+
+
+def run(command: list[str], columns: int, rows: int, seconds: float | None = None) -> float:
+    """CPU seconds of a program in a terminal of this size, ended after ``seconds``."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows + 1, columns, 0, 0))
+        os.execvp(command[0], command)
+    began = time.perf_counter()
+    while seconds is None or time.perf_counter() - began < seconds:
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                if not os.read(terminal, 1 << 16):
+                    break
+            except OSError:
+                break
+    if seconds is not None:
+        os.kill(child, signal.SIGKILL)
+    _, _, used = os.wait4(child, 0)
+    os.close(terminal)
+    return used.ru_utime + used.ru_stime
+
+
+def player_ms(name: str, short: Path, long: Path, columns: int, rows: int) -> float:
+    """What a frame more costs a player."""
+    each = [
+        run([part.format(columns=columns, rows=rows, clip=path) for part in PLAYERS[name]], columns, rows)
+        for path in (short, long)
+    ]
+    return (each[1] - each[0]) / (4 * RATE) * 1000
+
+
+def beside_players(folder: Path) -> None:
+    """Half-blocks beside programs that do nothing but play."""
+    short, long = clip(folder, 2), clip(folder, 6)
+    decoding = decoding_ms(long)
+    print(f"\nhalf-blocks beside players of the same clip (decoding alone: {decoding:.2f} ms a frame)")
+    for columns, rows in ((80, 24), (200, 50)):
+        figures, _ = console_ms("half-blocks", columns, rows, folder / "figures.json")
+        for name in PLAYERS:
+            if shutil.which(PLAYERS[name][0]) is None:
+                print(f"{columns:>3}x{rows:<3} {name}: not installed (.ci/players)")
+                continue
+            whole = player_ms(name, short, long, columns, rows)
+            drawing = max(whole - decoding, 0.01)
+            print(
+                f"{columns:>3}x{rows:<3} console {figures['ms']:5.2f} ms, {name:4} {whole:5.2f} ms: "
+                f"{figures['ms'] / whole:4.2f} x (limit {SHARES[name]:.1f}), "
+                f"{figures['ms'] / drawing:4.2f} x less decoding"
+            )
+
+
+def console_shares(folder: Path) -> None:
+    """What the console takes of a core when it shows much, and when it shows nothing."""
+    wall, _ = console_ms("wall", 200, 50, folder / "figures.json")
+    print(
+        f"\nwall of {WALL} at {WALL_RATE} fps, 200x50: {wall['core'] * 100:5.1f} % of a core "
+        f"(limit 40), {wall['fps']:.1f} fps"
+    )
+    opened = [sys.executable, "-m", "luxxon_core"]
+    before, after = (run(opened, 120, 36, seconds) for seconds in (8.0, 8.0 + WALL_SECONDS))
+    print(f"idle console: {(after - before) / WALL_SECONDS * 100:5.1f} % of a core (limit 1)")
+    first = statistics.median(paint(opened) for _ in range(3))
+    print(f"start to first paint: {first * 1000:5.0f} ms (limit 700)")
+
+
 def main() -> None:
     from tempfile import TemporaryDirectory
 
@@ -165,7 +313,10 @@ def main() -> None:
             print(
                 f"{name:11} {columns:>3}x{rows:<3} {figures['ms']:8.2f} ms {limit:6.2f} ms "
                 f"{figures['ms'] / limit:6.1f}x {bound:>8} {figures['fps']:5.1f} {written / 1000:8.0f}"
+                f"{'' if figures['driver'] == name else '   drawn in ' + str(figures['driver'])}"
             )
+        beside_players(Path(folder))
+        console_shares(Path(folder))
 
 
 if __name__ == "__main__":

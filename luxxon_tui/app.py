@@ -3,164 +3,358 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.command import CommandPalette
+from textual.screen import ModalScreen
+from textual.widgets import Input, TextArea
 
 from luxxon_core.kernel.clock import Clock, utc_now
-from luxxon_core.kernel.geo import Point
-from luxxon_tui.context import CameraFacts, ConsoleContext
-from luxxon_tui.feed import EmptyFeed, EventFeed, SessionFeed
-from luxxon_tui.rows import EMPTY, Row, Span, row
-from luxxon_tui.screens.live import LiveScreen
+from luxxon_core.kernel.errors import LuxxonError, StartError
+from luxxon_tui.actions import action, explained, key_rows, keymap
+from luxxon_tui.connect.server_link import ServerLink
+from luxxon_tui.context import ConsoleContext, demo_context
+from luxxon_tui.feed import SessionFeed, StoreFeed
+from luxxon_tui.palette import Palette, Places
+from luxxon_tui.places import keep_named
+from luxxon_tui.screens.table import SCREENS, Entry, entry_of, first_start
+from luxxon_tui.store import Readiness, Side, Store
+from luxxon_tui.style import APP_CSS
 from luxxon_tui.themes import PALETTES, textual_themes
-from luxxon_tui.video import SessionVideo, VideoFeed
+from luxxon_tui.video import NoVideo, SessionVideo, VideoFeed
+from luxxon_tui.widgets.ask import Ask
 from luxxon_tui.widgets.card import Card
-from luxxon_tui.widgets.footer import key_name
-from luxxon_tui.widgets.header import TABS
+from luxxon_tui.widgets.header import HeaderView
+from luxxon_tui.widgets.question import Question, question_card
 
 if TYPE_CHECKING:
-    from luxxon_core.client import Luxxon
+    from pathlib import Path
 
+    from textual.driver import Driver
+
+    from luxxon_core.client import Luxxon
+    from luxxon_core.client.wallet import LocalWallet
+    from luxxon_core.profiles import ProfileTable
+    from luxxon_tui.connect.opening import Connected
+    from luxxon_tui.screens.pane import ScreenPane
+    from luxxon_tui.store.follow import Follower
+
+
+__all__ = ["ConsoleApp", "demo_context", "main", "run_console"]
 
 INTERRUPTED = 130
+NEEDED_SOON = tuple(f"luxxon_tui.picture.{name}" for name in ("drivers", "source", "quadrant", "halfblock"))
+"""What the first picture needs: imported beside the loop, before it comes."""
+GC_THRESHOLDS = 20_000, 20, 50
 
 
 class ConsoleApp(App[int]):
-    """The console.
+    """The console: one store, one screen for each row of the table, and what holds on all of them.
 
     Args:
         api: client of the server; None shows the empty console.
-        session_id: session to watch.
-        context: what no endpoint says.
+        watch: session to show first.
+        facts: what no endpoint says.
         clock: the time of day; fixed in tests.
-        feed: takes the place of following ``api``.
-        open_video: takes the place of the session's own stream.
+        store: one that is filled already, for tests; ``api`` is not followed then.
+        feed: takes the place of the store's sessions on the Live screen.
+        open_video: takes the place of a session's own stream.
+        first: the screen to open, as in the table, in lower case.
+        profile: the server to connect to, where there is no ``api``.
     """
 
     TITLE = "luxxon"
-    DEFAULT_MODE = "live"
     ENABLE_COMMAND_PALETTE = True
-    CSS = """
-    Screen { background: $background; color: $foreground; }
-    Toast { background: $surface; border-left: outer $accent; color: $foreground; }
-    CommandPalette > Vertical { background: $surface; width: 64; max-width: 100%; }
-    CommandPalette #--input { border: blank; padding-left: 1; }
-    CommandPalette SearchIcon { display: none; }
-    CommandPalette CommandList { border: blank; max-height: 16; background: $surface; }
-    CommandPalette CommandList > .option-list--option { color: $foreground; }
-    CommandPalette CommandList > .option-list--option-highlighted { background: $panel; color: $lx-bright; }
-    CommandPalette > .command-palette--help-text { color: $lx-muted; text-style: not bold; }
-    CommandPalette > .command-palette--highlight { color: $accent; text-style: bold; }
-    """
+    COMMANDS = {Palette}  # noqa: RUF012  # Textual's own declaration
+    CSS = APP_CSS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "keys", "keys", show=False, tooltip="What the keys do"),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
         *(
-            Binding(
-                tab.key,
-                f"switch_mode('{tab.name.lower()}')",
-                tab.name.lower(),
+            action(
+                f"app.{entry.mode}",
+                entry.key,
+                entry.mode,
+                entry.does,
+                do=f"screen('{entry.mode}')",
                 show=False,
-                tooltip=f"The {tab.name} screen" if len(TABS) > 1 else "",  # one screen: not worth a line
+                group="Show a screen",
             )
-            for tab in TABS
+            for entry in SCREENS
         ),
+        action("app.flip", "ctrl+r", "flip", "Flip between Request and Operate", show=False),
+        action("app.keys", "question_mark", "keys", "What the keys do here", show=False),
+        action("app.retry", "r", "retry", "Ask the server again now", priority=True),
+        action("app.leave", "q", "quit", "Leave the console; asks while something is live"),
+        Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
     ]
 
     def __init__(
         self,
         api: Luxxon | None = None,
-        session_id: UUID | None = None,
+        watch: UUID | None = None,
         *,
-        context: ConsoleContext | None = None,
+        facts: ConsoleContext | None = None,
         clock: Clock = utc_now,
+        store: Store | None = None,
         feed: SessionFeed | None = None,
         open_video: Callable[[], VideoFeed] | None = None,
+        first: str | None = None,
+        profile: ProfileTable | None = None,
+        profile_name: str = "",
     ) -> None:
+        self.store = store or Store()
+        if watch is not None:
+            self.store.watched.set(str(watch))
+        self.DEFAULT_MODE = first or ("live" if watch or feed else SCREENS[0].mode)  # type: ignore[misc]  # per console
         super().__init__()
-        self._facts = context or ConsoleContext()
-        self._clock = clock
-        self._api = api
-        self._session_id = session_id
+        self.facts = facts or ConsoleContext()
+        self.clock = clock
+        self.server = ServerLink(self.store, clock, self._passphrase, self.facts.unlock_minutes)
+        self._begin = (api, profile_name, profile) if store is None else (None, "", None)
         self._feed = feed
         self._video = open_video
+        self._leaving: Card | None = None
+        self._typed: str | None = None
+        """A passphrase that was typed a moment ago, until it is used."""
+        self.alone = False
+        """Whether the process is the console's: what is loaded then stays, and is kept out of the garbage
+        collector's way, whose full rounds would hold up the loop for a tenth of a second."""
+        self.loaded = False
+        """Whether the code of every screen is there."""
         for theme in textual_themes():
             self.register_theme(theme)
-        self.add_mode("live", self._live_screen)
-        self.theme = self._facts.theme if self._facts.theme in PALETTES else "luxxon-dark"
+        for entry in SCREENS:
+            self.add_mode(entry.mode, partial(_made, entry))
+        self.theme = self.facts.theme if self.facts.theme in PALETTES else "luxxon-dark"
 
-    def _live_screen(self) -> Screen[None]:
-        feed = self._feed or (
-            EventFeed(self._api, self._session_id, self._clock) if self._api else EmptyFeed()
+    def get_driver_class(self) -> type[Driver]:
+        usual = super().get_driver_class()
+        if sys.platform == "win32":
+            return usual
+        from luxxon_tui.picture.answering import driver_for
+
+        return driver_for(usual)
+
+    def on_mount(self) -> None:
+        api, name, profile = self._begin
+        if api is not None:
+            self.run_worker(self.server.follow(api), name="server", group="server", exclusive=True)
+        elif self.facts.fresh and (welcome := first_start()) is not None:
+            self.push_screen(welcome)
+        elif profile is not None:
+            self.open_profile(name, profile)
+        self.run_worker(keep_named(self.store), name="places", exit_on_error=True)
+        self.run_worker(self._load_screens(), name="screens", exit_on_error=True)
+
+    async def _load_screens(self) -> None:
+        """Import the screens that are not open yet, so that each opens at once, and take the user's keys.
+
+        In a thread: an import may take longer than the console may stand still.
+        """
+        loaded = {entry.mode: await asyncio.to_thread(entry.load) for entry in SCREENS}
+        for module in NEEDED_SOON:
+            await asyncio.to_thread(import_module, module)
+        if self.alone:
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+        self.loaded = True
+        if not self.facts.keymap:
+            return
+        places = {mode: list(screen.bindings()) for mode, screen in loaded.items()}
+        checked = keymap(self.facts.keymap, {"app": self.BINDINGS, **places})
+        self.set_keymap(dict(checked.keys))
+        for fault in checked.faults:
+            self.notify(fault, title="keymap", severity="warning", timeout=10)
+
+    # -- the server
+
+    @property
+    def api(self) -> Luxxon | None:
+        """The client of the server; None while there is none."""
+        return self.server.api
+
+    @property
+    def follower(self) -> Follower | None:
+        return self.server.follower
+
+    @property
+    def connected(self) -> Connected | None:
+        """The open profile."""
+        return self.server.connected
+
+    def open_profile(self, name: str, profile: ProfileTable, *, passphrase: str | None = None) -> None:
+        """Leave the server, and connect to another one; ``passphrase`` answers the first question for one."""
+        self._typed = passphrase
+        self.run_worker(self.server.open(name, profile), name="server", group="server", exclusive=True)
+
+    def switch_workspace(self, workspace_id: str) -> None:
+        """Act for another workspace of the wallet; a toast says where that is refused."""
+
+        async def told() -> None:
+            try:
+                await self.server.act_for(workspace_id)
+            except LuxxonError as error:
+                self.notify(f"not switched: {error.message}", severity="error")
+
+        self.run_worker(told(), name="workspace", exit_on_error=True)
+
+    async def wallet(self) -> LocalWallet | None:
+        """The wallet that has signed in, its passphrase asked for while it is locked; None where there is
+        none, or it is not given. For use in a worker.
+
+        Raises:
+            InvalidInput: the keystore cannot be read.
+        """
+        return await self.server.wallet()
+
+    async def _passphrase(self, path: Path, wrong: str) -> str | None:
+        typed, self._typed = self._typed, None
+        if typed is not None and not wrong:
+            return typed
+        words: str | None = await self.push_screen_wait(
+            Ask("Open the wallet", str(path), wrong=wrong, secret=True)
         )
-        return LiveScreen(feed, self._video or self._session_video, self._facts, self._clock)
+        return words
 
-    def _session_video(self) -> VideoFeed:
-        assert self._api is not None and self._session_id is not None, "a picture needs a session"
-        return SessionVideo(self._api, self._session_id)
+    # -- what screens ask for
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        for binding in explained(screen):
-            if binding.action == "command_palette":
-                continue
+    def feed_for(self, session_id: str | None) -> SessionFeed:
+        """What the Live screen follows."""
+        return self._feed or StoreFeed(self.store, session_id, self)
 
-            async def run(action: str = binding.action) -> None:
-                await self.run_action(action, default_namespace=screen)
+    def open_video(self, session_id: str | None) -> VideoFeed:
+        """The stream of a session."""
+        if self._video is not None:
+            return self._video()
+        if self.api is None or session_id is None:
+            return NoVideo()
+        return SessionVideo(self.api, UUID(session_id))
 
-            title = binding.description[0].upper() + binding.description[1:]
-            yield SystemCommand(title, binding.tooltip, run)
-        for name in PALETTES:
-            if name != self.theme:
-                word = name.removeprefix("luxxon-")
-                help_text = f"Switch to the {word} theme"
-                yield SystemCommand(f"Theme: {word}", help_text, partial(self._theme, name))
+    def watch_session(self, session_id: str) -> None:
+        """Show a session on the Live screen."""
+        self.store.watched.set(session_id)
+        self.run_worker(self.run_action("app.screen('live')"), name="show", exit_on_error=True)
 
-    def _theme(self, name: str) -> None:
-        self.theme = name
+    def has(self, mode: str) -> bool:
+        """Whether there is such a screen."""
+        return entry_of(mode) is not None
+
+    def header_view(self) -> HeaderView:
+        """What the header says now."""
+        store = self.store
+        who, config = store.who.value, store.config.value
+        return HeaderView(
+            link=store.link.value,
+            now=self.clock(),
+            as_of=store.as_of.value,
+            workspace=self.facts.workspace or (who.workspace_name if who else None),
+            chain_name=self.facts.chain_name or (config.chain_name if config else None),
+            chain_known=config is not None and store.readiness.value is Readiness.READY,
+            pool_micro=store.pool_micro,
+            side=store.side.value,
+            zone=self.facts.zone,
+        )
+
+    # -- actions
+
+    async def action_screen(self, mode: str) -> None:
+        """Show a screen; under a card, nothing."""
+        entry = entry_of(mode)
+        if entry is None or mode == self.current_mode or isinstance(self.screen, ModalScreen):
+            return
+        await asyncio.to_thread(entry.load)
+        await self.switch_mode(mode)
+
+    def action_workspaces(self) -> None:
+        """Choose among workspaces and profiles."""
+        self.push_screen(CommandPalette(providers=[Places], placeholder="Workspaces and profiles"))
+
+    def action_flip(self) -> None:
+        self.store.side.set(self.store.side.value.other)
+
+    def action_side(self, name: str) -> None:
+        self.store.side.set(Side[name])
+
+    async def action_quit(self) -> None:
+        self.action_leave()
 
     def action_keys(self) -> None:
         """What the keys do where the focus is."""
-        self.push_screen(Card(keys(self.screen)))
+        self.push_screen(Card(key_rows(explained(self.screen))))
 
-    async def action_quit(self) -> None:
-        self.exit(0)
+    def action_retry(self) -> None:
+        feed = self._feed
+        if feed is not None:
+            feed.retry()
+        self.server.retry()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "retry":  # only where it helps, and never instead of a letter that is typed
+            lost = self.store.offline is not None or self.store.readiness.value is Readiness.FAILED
+            return lost and not isinstance(self.focused, Input | TextArea)
+        return True
+
+    def action_leave(self) -> None:
+        """Leave; while something is live it is asked once, and a second time of asking is an answer."""
+        live = self.store.live
+        if not live or self.store.offline is not None or self._leaving is not None:
+            self.exit(0)
+            return
+        many = "a session is" if len(live) == 1 else f"{len(live)} sessions are"
+        self._leaving = question_card(
+            Question(f"Leave while {many} live?", (self.facts.leaving,), "leave", "stay")
+        )
+        self.push_screen(self._leaving, self._left)
+
+    def _left(self, sure: bool | None) -> None:
+        self._leaving = None
+        if sure:
+            self.exit(0)
+
+    def action_theme(self, name: str) -> None:
+        """Another theme, kept for the next time."""
+        self.theme = name
+        if self.facts.remember:
+            self.run_worker(self._keep(theme=name), name="keep", exit_on_error=True)
+
+    async def _keep(self, **values: str) -> None:
+        """Write choices into the user's file, beside the loop."""
+        from luxxon_core.profiles import keep
+
+        try:
+            await asyncio.to_thread(partial(keep, **values))
+        except StartError as error:
+            self.notify(error.message, title="not kept", severity="warning")
 
 
-def explained(screen: Screen[object]) -> list[Binding]:
-    """The active bindings of a screen that say what they do, one for each action."""
-    found: dict[str, Binding] = {}
-    for active in screen.active_bindings.values():
-        binding = active.binding
-        if active.enabled and binding.tooltip:
-            found.setdefault(binding.action.removeprefix("app."), binding)
-    return list(found.values())
+def _made(entry: Entry) -> ScreenPane:
+    return entry.load()()
 
 
-def keys(screen: Screen[object]) -> list[Row]:
-    """The active keys of a screen with what they do."""
-    entries = [(key_name(binding), binding.tooltip) for binding in explained(screen)]
-    wide = max(len(name) for name, _ in entries)
-    listed = [
-        row(Span(f"{name:>{wide}}", "text", bold=True), Span(f"  {what}", "muted")) for name, what in entries
-    ]
-    return [row(Span("Keys", "bright", bold=True)), EMPTY, *listed]
-
-
-async def run_console(api: Luxxon | None, session_id: UUID | None, context: ConsoleContext) -> int:
+async def run_console(
+    api: Luxxon | None,
+    session_id: UUID | None,
+    context: ConsoleContext,
+    *,
+    profile: ProfileTable | None = None,
+    profile_name: str = "",
+) -> int:
     """Show the console in the running event loop until the user leaves; the process's exit code.
 
     Cancelled, it gives the terminal back before it raises. A session that is still LIVE is left as it is:
     whoever opened it ends it.
     """
-    app = ConsoleApp(api, session_id, context=context)
+    app = ConsoleApp(api, session_id, facts=context, profile=profile, profile_name=profile_name)
+    app.alone = True
     running = asyncio.create_task(app.run_async(), name="console-app")
     try:
         await asyncio.shield(running)
@@ -172,39 +366,33 @@ async def run_console(api: Luxxon | None, session_id: UUID | None, context: Cons
     return app.return_code or 0
 
 
-def demo_context(
-    *,
-    workspace: str,
-    place: str | None,
-    chain_name: str,
-    camera: str,
-    operator: str,
-    at: Point,
-    radius_m: float | None,
-) -> ConsoleContext:
-    """What a demo knows: it opened the camera itself, at the very point that it asks for."""
-    facts = CameraFacts(name=camera, kind=camera, operator=operator, point=at, radius_m=radius_m)
-    return ConsoleContext(workspace=workspace, place=place, chain_name=chain_name, camera=facts)
-
-
-def main() -> int:
-    """Open the console by itself, without a session; the process's exit code.
+def main(profile: str | None = None) -> int:
+    """Open the console on a profile; the process's exit code.
 
     SIGINT, SIGTERM and, where there is one, SIGHUP close it with the terminal given back.
+
+    Args:
+        profile: its name; the one of the settings when not given.
+
+    Raises:
+        StartError: there is no such profile, or a setting does not fit.
     """
+    from luxxon_tui.connect.profiles import chosen
+
+    name, table, context = chosen(profile)
 
     async def alone() -> int:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
+        for each in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, each, None)
             if number is None:  # Windows has no SIGHUP
                 continue
             with suppress(NotImplementedError):  # Windows
                 loop.add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):
-            return await run_console(None, None, ConsoleContext())
+            return await run_console(None, None, context, profile=table, profile_name=name)
         return INTERRUPTED
 
     return asyncio.run(alone())

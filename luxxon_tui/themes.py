@@ -1,4 +1,4 @@
-"""Colours by role, dark and light, and the Textual themes made of them.
+"""Colours by role, for four themes, and the Textual themes made of them.
 
 Contrast was measured on the background (WCAG 2.2 §1.4.3): every text role reaches 4.5:1; ``line`` is
 decoration.
@@ -7,7 +7,7 @@ decoration.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.theme import Theme
@@ -80,7 +80,7 @@ LIGHT = Palette(
     surface="#f0f3f6",
     raised="#e8ecf1",
     line="#cfd6df",
-    faint="#6a7686",
+    faint="#687484",
     muted="#4f5b6b",
     text="#1c2430",
     bright="#0b1018",
@@ -96,7 +96,52 @@ LIGHT = Palette(
     video="#f0f3f6",
 )
 
-PALETTES = {"luxxon-dark": DARK, "luxxon-light": LIGHT}
+CONTRAST = Palette(
+    bg="#000000",
+    surface="#0d0d0d",
+    raised="#262626",
+    line="#8c8c8c",
+    faint="#b8b8b8",
+    muted="#d6d6d6",
+    text="#ffffff",
+    bright="#ffffff",
+    accent="#ffd60a",
+    ok="#5cff8f",
+    warn="#ffb066",
+    bad="#ff8a94",
+    data="#8cc8ff",
+    ink="#000000",
+    hint="#4d4000",
+    coast="#a6a6a6",
+    data_low="#5b82a6",
+    video="#0d0d0d",
+)
+"""Every text role at 10:1 or more (WCAG 2.2 §1.4.6 asks for 7:1), hairlines at 6:1."""
+
+DEUTERANOPIA = replace(
+    DARK,
+    accent="#ffe24a",
+    ok="#5cb8f0",
+    warn="#e8912d",
+    bad="#e79ad2",
+    data="#8f9ff0",
+    hint="#6b5f15",
+    data_low=faded("#8f9ff0", "#0b0e14"),
+)
+"""Okabe and Ito's advice: good is blue, bad a light purple, warnings orange; none of them differ by red and
+green alone."""
+
+PALETTES = {
+    "luxxon-dark": DARK,
+    "luxxon-light": LIGHT,
+    "luxxon-high-contrast": CONTRAST,
+    "luxxon-deuteranopia": DEUTERANOPIA,
+}
+
+
+def is_dark(palette: Palette) -> bool:
+    """Whether its ground is darker than its text."""
+    return int(palette.bg[1:3], 16) < int(palette.text[1:3], 16)
 
 
 def palette_of(app: App[object]) -> Palette:
@@ -120,7 +165,7 @@ def textual_themes() -> list[Theme]:
             success=palette.ok,
             warning=palette.warn,
             error=palette.bad,
-            dark=palette is DARK,
+            dark=is_dark(palette),
             variables={f"lx-{role.replace('_', '-')}": colour for role, colour in asdict(palette).items()},
         )
         for name, palette in PALETTES.items()

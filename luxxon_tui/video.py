@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -95,9 +96,8 @@ class SessionVideo:
                 pause = min(2 * pause, STILL_LAST_RETRY)
 
     async def _open(self) -> None:
-        from luxxon_core.client.whep import WhepViewer
-
-        viewer = WhepViewer()
+        whep = await asyncio.to_thread(import_module, "luxxon_core.client.whep")  # takes half a second
+        viewer: WhepViewer = whep.WhepViewer()
         try:
             token = await self._api.sessions.viewer_token(self._id)
             await viewer.open(token.whep_url)
@@ -150,6 +150,20 @@ class SessionVideo:
     async def close(self) -> None:
         with suppress(LuxxonError):
             await self._leave()
+
+
+class NoVideo:
+    """The stream of a server that is not there, for now: it waits."""
+
+    async def frame(self) -> Source:
+        await asyncio.Event().wait()
+        raise FrameNotAvailable
+
+    def stream(self) -> Stream:
+        return Stream()
+
+    async def close(self) -> None:
+        """There is nothing to leave."""
 
 
 class SignalMeter:

@@ -49,6 +49,16 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A position that the operator told."""
+
+    point: Point
+    accuracy_m: float
+    at: datetime
+    speed_mps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """A session and its bill, final or so far. Money in µUSDC, instants UTC."""
 
@@ -77,6 +87,19 @@ class SessionView:
     """Page of the transaction in the chain's explorer, where there is one."""
     stream_url: str | None = field(default=None, repr=False)
     """WHEP URL: a bearer secret of this session."""
+    side: str = "consumer"
+    """Which side of it is ours: ``consumer`` or ``operator``."""
+    billed: bool = False
+    """Whether its receipt has been read: windows, split and exact times are known then."""
+    parked: bool = False
+    """The payment waits until the server's operator has seen to it."""
+    confirmed_at: datetime | None = None
+    fault: str | None = None
+    """What is wrong with the picture now: ``BLACK``, ``FROZEN``, ``UNDECODED``."""
+    fix: Fix | None = None
+    """Where the operator said it was, last."""
+    controls: tuple[str, ...] = ()
+    """What the camera lets both sides do: of ``ptz``, ``zoom``, ``gimbal``."""
 
     @property
     def lost_now(self) -> Loss | None:

@@ -17,6 +17,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "tests" / "tui")]
 
+import frames  # noqa: E402
 import scenes  # noqa: E402  # found by the path above
 from raster import raster  # noqa: E402
 
@@ -28,6 +29,13 @@ PICTURES = {
     "live-offline-80x24": (scenes.OFFLINE, scenes.STALLED, (80, 24)),
     "receipt-120x36": (scenes.CONFIRMED, scenes.GOOD, (120, 36)),
 }
+
+
+STORED = {
+    "sessions-120x36": ("filled", "sessions", (120, 36), ("down", "down")),
+    "sessions-80x24": ("filled", "sessions", (80, 24), ()),
+}
+"""State of the store, screen, size, and keys that are pressed."""
 
 
 def clip() -> Path | None:
@@ -59,6 +67,15 @@ async def make() -> None:
         app = scenes.console(view, stream=stream, frame=shown)
         async with app.run_test(size=size) as pilot:
             await scenes.settle(app, view, stream=stream)
+            await pilot.pause()
+            image = raster(app)
+        image.save(HERE / f"{name}.png", optimize=True)
+        print(f"{name}.png {image.width}x{image.height}")
+    for name, (state, screen, size, keys) in STORED.items():
+        app = frames.console(frames.stored(state), screen)
+        async with app.run_test(size=size) as pilot:
+            await pilot.press(*keys)
+            await scenes.until(lambda app=app: app.loaded)
             await pilot.pause()
             image = raster(app)
         image.save(HERE / f"{name}.png", optimize=True)

@@ -25,11 +25,19 @@ class PictureDriver(Protocol):
     """Draws one field of cells, remembering what it showed so that it redraws no more than it must."""
 
     name: ClassVar[str]
-    scale: ClassVar[tuple[int, int]]
-    """Pixels of a cell: across, down."""
+    pixel: ClassVar[bool]
+    """Whether it draws over the cells: then nothing else may stand in front, or below its last row."""
+    inline: ClassVar[bool]
+    """Whether ``text`` shows the picture itself; else it shows the cells that stand in for it."""
+
+    def size(self, columns: int, rows: int) -> tuple[int, int]:
+        """Pixels that it wants for a field of cells: width, height."""
 
     def paint(self, pixels: Pixels) -> list[int]:
-        """Take the next picture, (rows × down, columns × across, 3); the numbers of the rows that changed."""
+        """Take the next picture, (height, width, 3) by ``size``; the numbers of the rows that changed."""
+
+    def erase(self) -> str:
+        """Terminal output that takes away what cells written over it would not."""
 
     def draw(self, rows: list[int], x: int, y: int) -> str:
         """Terminal output that puts ``rows`` of a field whose corner is column ``x``, line ``y``, from 0."""
@@ -53,11 +61,20 @@ class CellDriver:
     """What half-blocks and quadrants share: stillness, changed rows, text when it is asked for."""
 
     name: ClassVar[str]
+    pixel: ClassVar[bool] = False
+    inline: ClassVar[bool] = True
     scale: ClassVar[tuple[int, int]]
+    """Pixels of a cell: across, down."""
 
     def __init__(self) -> None:
         self._pixels: Pixels | None = None
         self._cells: Cells | None = None
+
+    def size(self, columns: int, rows: int) -> tuple[int, int]:
+        return columns * self.scale[0], rows * self.scale[1]
+
+    def erase(self) -> str:
+        return ""
 
     def split(self, pixels: Pixels) -> Cells:
         """Choose glyph, ink and paper of every cell."""

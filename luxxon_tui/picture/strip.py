@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.geometry import Region
 from textual.strip import Strip
 
 
@@ -63,3 +64,15 @@ class RawStrip(Strip):
 
     def apply_style(self, style: Style) -> Strip:
         return self.styled.apply_style(style)
+
+
+def runs(rows: list[int], top: int, width: int) -> list[Region]:
+    """Consecutive row numbers as regions of full width, ``top`` rows down."""
+    regions: list[Region] = []
+    start = previous = rows[0]
+    for row in [*rows[1:], -1]:
+        if row != previous + 1:
+            regions.append(Region(0, top + start, width, previous - start + 1))
+            start = row
+        previous = row
+    return regions

@@ -8,29 +8,31 @@ from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.worker import Worker
 
-from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import InvalidState, LuxxonError
 from luxxon_tui import format as fmt
-from luxxon_tui.context import ConsoleContext
+from luxxon_tui.actions import action
 from luxxon_tui.feed import SessionFeed
+from luxxon_tui.operate.hand import Hand, move_keys, move_row
 from luxxon_tui.rows import EMPTY, Row, Span, row, section
 from luxxon_tui.save import folder, save_frame, save_receipt
 from luxxon_tui.screens import meter_panels, picture_panels
+from luxxon_tui.screens.pane import Condition, ScreenPane
 from luxxon_tui.screens.scene import Scene
+from luxxon_tui.store.state import is_open
 from luxxon_tui.themes import palette_of
 from luxxon_tui.video import SignalMeter, VideoFeed
 from luxxon_tui.views import LiveView, Phase, SignalView
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
-from luxxon_tui.widgets.header import Header, header
+from luxxon_tui.widgets.header import Header
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.phone import phone_card
 from luxxon_tui.widgets.picture import Picture
+from luxxon_tui.widgets.question import Question, question_card
 
 SAMPLE_SECONDS = 0.5
 FRAME_SECONDS = 1 / 30
@@ -39,13 +41,13 @@ NARROW_BELOW, WIDE_BELOW = 5, 9
 """Rows under the picture: caption, bar, moments and timeline with their gaps; and with section lines."""
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(ScreenPane):
     """Follows one session. Everything it draws is a pure function of a :class:`Scene`."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  # Textual's own declaration
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    NAME = "Live"
+    AUTO_FOCUS = ""
+    WATCHES = ("sessions", "watched", "missing", "workspace")
     CSS = """
-    LiveScreen { layout: vertical; }
     #body { height: 1fr; padding: 0 1; }
     #main { width: 1fr; height: 1fr; }
     #side { width: 24; margin-left: 2; }
@@ -59,36 +61,31 @@ class LiveScreen(Screen[None]):
     LiveScreen.-full #main { align: center middle; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "end", "end", tooltip="End the session; asks once"),
-        Binding("s", "save_frame", "save frame", tooltip="Save the newest frame at its full size"),
-        Binding("s", "save_receipt", "save receipt", tooltip="Save the receipt as JSON"),
-        Binding("f", "full_screen", "full screen", tooltip="The picture alone, and back"),
-        Binding("escape", "leave_full_screen", "back", show=False),
-        Binding("c", "copy_url", "copy URL", tooltip="Copy the stream's WHEP URL: whoever has it can watch"),
-        Binding(
-            "p", "phone", "phone", tooltip="A link for a phone as a QR code: whoever has it can watch and end"
+        action("live.end", "e", "end", "End the session; asks once"),
+        action("live.save_frame", "s", "save frame", "Save the newest frame at its full size"),
+        action("live.save_receipt", "s", "save receipt", "Save the receipt as JSON"),
+        action("live.full_screen", "f", "full screen", "The picture alone, and back"),
+        action("live.leave_full_screen", "escape", "back", "", show=False),
+        action("live.copy_url", "c", "copy URL", "Copy the stream's WHEP URL: whoever has it can watch"),
+        action(
+            "live.phone", "p", "phone", "A link for a phone as a QR code: whoever has it can watch and end"
         ),
-        Binding("r", "retry", "retry", tooltip="Ask the server again now"),
-        Binding("q", "app.quit", "quit", tooltip="Leave the console"),
+        *move_keys("live"),
     ]
 
-    def __init__(
-        self,
-        feed: SessionFeed,
-        open_video: Callable[[], VideoFeed],
-        context: ConsoleContext,
-        clock: Clock,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._feed = feed
-        self._open_video = open_video
-        self._facts = context
-        self._clock = clock
+        self._feed: SessionFeed | None = None
+        self._following: str | None = None
         self._video: VideoFeed | None = None
         self._watching: Worker[None] | None = None
         self._asking: Card | None = None
-        self._meter = SignalMeter(clock)
-        self.scene = Scene(LiveView(Phase.LOADING), SignalView(), context, clock())
+        self._hand = Hand()
+        app = self.console_app
+        self._facts = app.facts
+        self._clock = app.clock
+        self._meter = SignalMeter(app.clock)
+        self.scene = Scene(LiveView(Phase.LOADING), SignalView(), app.facts, app.clock())
 
     # -- layout
 
@@ -112,13 +109,30 @@ class LiveScreen(Screen[None]):
         return self.query_one(Picture)
 
     def on_mount(self) -> None:
-        self.run_worker(self._follow(), name="session", exit_on_error=True)
         self._sampling = self.set_interval(SAMPLE_SECONDS, self._tick)
         self._draw()
 
     def on_resize(self) -> None:
         self.query_one("#side").styles.width = self._side_width()
         self._draw()
+
+    def condition(self) -> Condition:
+        """None: its states stand on the picture."""
+        return None
+
+    def draw(self) -> None:
+        wanted = self._wanted()
+        if self._feed is None or wanted != self._following:
+            self._follow(wanted)
+        self._draw()
+
+    def _wanted(self) -> str | None:
+        """The chosen session; else the one that is on the screen, until it is over and another is open."""
+        store, current = self.store, self._following
+        if store.watched.value is not None or current is None:
+            return store.shown
+        now = store.sessions.value.get(current)
+        return current if now is not None and is_open(now) else store.shown or (current if now else None)
 
     def _side_width(self) -> int:
         """Columns of the panels: what a picture that the height limits leaves free, within bounds."""
@@ -134,18 +148,35 @@ class LiveScreen(Screen[None]):
 
     # -- what comes in
 
-    async def _follow(self) -> None:
-        async for view in self._feed.views():
+    def _follow(self, session_id: str | None) -> None:
+        """Show another session."""
+        self._following = session_id
+        feed = self._feed = self.console_app.feed_for(session_id)
+        self._close_video()
+        self._meter = SignalMeter(self._clock)
+        self.query_one(Picture).clear()
+        fresh = Scene(LiveView(Phase.LOADING), SignalView(), self._facts, self._clock())
+        self.scene = fresh
+        self.run_worker(
+            self._views(feed), name="session", group="session", exclusive=True, exit_on_error=True
+        )
+
+    async def _views(self, feed: SessionFeed) -> None:
+        async for view in feed.views():
             self.take(view)
+
+    def _close_video(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     def take(self, view: LiveView) -> None:
         """Show a view; the picture is opened when the session goes live and closed when it is over."""
         before, self.scene = self.scene, replace(self.scene, view=view, now=self._clock())
         if view.phase is Phase.LIVE and self._watching is None:
             self._watching = self.run_worker(self._stream(), name="video", exit_on_error=True)
-        elif view.phase in (Phase.OVER, Phase.FAILED) and self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        elif view.phase in (Phase.OVER, Phase.FAILED):
+            self._close_video()
         self._withdraw_question()
         self._draw()
         if before.view.phase is not view.phase or bool(before.offline) != bool(self.scene.offline):
@@ -153,7 +184,7 @@ class LiveScreen(Screen[None]):
 
     async def _stream(self) -> None:
         loop = asyncio.get_running_loop()
-        self._video = video = self._open_video()
+        self._video = video = self.console_app.open_video(self._following)
         try:
             while True:
                 source = await video.frame()
@@ -188,10 +219,7 @@ class LiveScreen(Screen[None]):
         scene = self.scene = replace(self.scene, driver=self._picture.driver_name)
         full, wide = self._full, self.has_class("-wide")
         self.set_class(scene.offline is not None, "-offline")
-        first = 2 if self.has_class("-full") else 0  # alone with the picture, the banner is all that is left
-        self.query_one(Header).redraw(
-            lambda width: header(scene.view, scene.context, scene.now, width)[first:]
-        )
+        self.redraw_header()
         self._picture.reserve = (
             0 if self.has_class("-full") else (WIDE_BELOW if full else NARROW_BELOW - 2 * (not wide))
         )
@@ -202,7 +230,15 @@ class LiveScreen(Screen[None]):
         self.query_one("#below", Lines).redraw(lambda width: [EMPTY, meter_panels.timeline(scene, width)])
         side = self.query_one("#side", Lines)
         room = self.query_one("#body").size.height or self.size.height
-        side.redraw(lambda width: beside(scene, width, room, full=full))
+        held = self._hand.held
+        side.redraw(lambda width: beside(scene, width, room, full=full, held=held))
+
+    def redraw_header(self) -> None:
+        if not self.has_class("-full"):
+            super().redraw_header()
+            return
+        rows = self.header_rows  # alone with the picture, the banner is all that is left
+        self.query_one(Header).redraw(lambda width: rows(width)[2:])
 
     # -- keys
 
@@ -219,8 +255,9 @@ class LiveScreen(Screen[None]):
             "save_receipt": over,
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
             "phone": scene.live and not scene.offline,
-            "retry": scene.offline is not None,
             "leave_full_screen": self.has_class("-full"),
+            "move": scene.live and not scene.offline and self._hand.may(scene.session, *parameters),
+            "home": scene.live and not scene.offline and self._hand.may(scene.session, "home"),
         }
         return allowed.get(action, True)
 
@@ -229,27 +266,15 @@ class LiveScreen(Screen[None]):
         if session is None:
             return
         so_far = fmt.usdc(session.charged_micro, fmt.CHARGED)
-        question: list[Row] = [
-            row(Span("End the session?", "bright", bold=True)),
-            row(Span("The camera stops, and this cannot be undone.", "muted")),
-            EMPTY,
-            row(
-                Span("so far ", "muted"),
-                f"{session.clean_seconds} s",
-                Span(" for ", "muted"),
-                so_far,
-                Span(" USDC", "muted"),
-            ),
-            EMPTY,
-            row(
-                Span(" enter ", "hint", bold=True, on="accent", action="screen.answer(True)"),
-                Span("end now ", "ink", bold=True, on="accent", action="screen.answer(True)"),
-                "   ",
-                Span("esc", "text", bold=True, action="screen.answer(False)"),
-                Span(" keep watching", "muted", action="screen.answer(False)"),
-            ),
-        ]
-        self._asking = Card(question, asks=True)
+        spent = row(
+            Span("so far ", "muted"),
+            f"{session.clean_seconds} s",
+            Span(" for ", "muted"),
+            so_far,
+            Span(" USDC", "muted"),
+        )
+        facts = ("The camera stops, and this cannot be undone.", EMPTY, spent)
+        self._asking = question_card(Question("End the session?", facts, "end now", "keep watching"))
         self.app.push_screen(self._asking, self._ended)
 
     def _withdraw_question(self) -> None:
@@ -263,6 +288,7 @@ class LiveScreen(Screen[None]):
             self.run_worker(self._end(), name="end", exit_on_error=True)
 
     async def _end(self) -> None:
+        assert self._feed is not None, "a session is asked about"
         try:
             await self._feed.end()
         except InvalidState:
@@ -303,10 +329,20 @@ class LiveScreen(Screen[None]):
             self.app.copy_to_clipboard(session.stream_url)
             self.notify("stream URL copied: whoever has it can watch", timeout=4)
 
+    def action_move(self, direction: str) -> None:
+        if self.api is not None and self.scene.session is not None and self._hand.press(direction):
+            self.call(self._hand.move(self.api, self.scene.session, direction), "not moved", group="move")
+        self._draw()
+
+    def action_home(self) -> None:
+        if self.api is not None and self.scene.session is not None:
+            self.call(self._hand.home(self.api, self.scene.session), "not moved", group="home")
+
     def action_phone(self) -> None:
         self.run_worker(self._link(), name="phone", group="phone", exclusive=True, exit_on_error=True)
 
     async def _link(self) -> None:
+        assert self._feed is not None, "a session is shown"
         try:
             made = await self._feed.link()
         except LuxxonError as error:
@@ -317,9 +353,6 @@ class LiveScreen(Screen[None]):
         until = fmt.time_of_day(made.expires_at, self._facts.zone)
         rows = phone_card(made.url, made.side, until, palette_of(self.app), self.size.height)
         self.app.push_screen(Card(rows))
-
-    def action_retry(self) -> None:
-        self._feed.retry()
 
 
 def under(scene: Scene, width: int, *, full: bool, wide: bool) -> list[Row]:
@@ -337,7 +370,7 @@ def under(scene: Scene, width: int, *, full: bool, wide: bool) -> list[Row]:
     return rows
 
 
-def beside(scene: Scene, width: int, room: int, *, full: bool) -> list[Row]:
+def beside(scene: Scene, width: int, room: int, *, full: bool, held: str = "") -> list[Row]:
     """The panels at the right; a session that is over shows its receipt there."""
     session = scene.session
     meter = meter_panels.meter(scene, width, full=full)
@@ -345,13 +378,15 @@ def beside(scene: Scene, width: int, room: int, *, full: bool) -> list[Row]:
         meter = meter[:3]
         return [*meter, EMPTY, *meter_panels.receipt(scene, session, width, room - len(meter) - 1)]
     if scene.view.phase is Phase.EMPTY:
-        return [*meter, EMPTY, *picture_panels.empty_help(width)]
+        return [*meter, EMPTY, *picture_panels.empty_help(scene, width)]
     panels = [
         meter,
         picture_panels.signal(scene, width, full=full),
         picture_panels.position(scene, width, full=full),
         picture_panels.camera(scene, width, full=full),
     ]
+    if session is not None and session.controls and scene.live:
+        panels[2:2] = [[move_row(width, frozenset(session.controls), held)]]
     rows: list[Row] = []
     for panel in panels:
         rows += [*([EMPTY] if rows else []), *panel]

@@ -245,7 +245,8 @@ def _plate_lines(scene: Scene) -> list[Span]:
     if view.failure:
         return [_loud(f"✕ {view.failure.title}"), Span(view.failure.detail), Span(view.failure.remedy)]
     if view.phase is Phase.EMPTY:
-        return [_loud("nothing live yet"), Span("start a market of your own:  luxxon demo")]
+        ask = "1 finds a place to ask for" if view.as_of else "start a market of your own:  luxxon demo"
+        return [_loud("nothing live yet"), Span(ask)]
     if session is None:
         if scene.offline:
             return [_loud("◌ no answer from the server"), Span("trying again; r tries now")]
@@ -295,8 +296,15 @@ def timeline_fact(scene: Scene) -> Row:
     return row(Span(f"since {since}   {fmt.short_id(session.id)}", "muted"))
 
 
-def empty_help(width: int) -> list[Row]:
+def empty_help(scene: Scene, width: int) -> list[Row]:
     """What to do when there is no session."""
+    if scene.view.as_of:
+        words = ("choose a place, ask,", "and it is shown here")
+        return [
+            section(width, "Start"),
+            row(Span("1 Map", "bright", bold=True, action="app.screen('map')")),
+            *(cut(row(Span(line, "muted")), width) for line in words),
+        ]
     told = ("a market of your own:", "asks for a place", "and shows it live")
     return [
         section(width, "Start"),

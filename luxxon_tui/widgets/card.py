@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from luxxon_tui.rows import EMPTY, Row, Span, row
@@ -23,7 +24,11 @@ class Card(ModalScreen[bool]):
 
     CSS = """
     Card { align: center middle; background: $background 60%; }
-    Card > Lines { width: auto; height: auto; max-width: 100%; max-height: 100%; }
+    Card > VerticalScroll {
+        width: auto; height: auto; max-width: 100%; max-height: 100%; scrollbar-size-vertical: 1;
+        scrollbar-background: $surface; scrollbar-color: $lx-line;
+    }
+    Card Lines { width: auto; height: auto; max-width: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,q,question_mark", "answer(False)", "Close"),
@@ -36,7 +41,8 @@ class Card(ModalScreen[bool]):
         self._asks = asks
 
     def compose(self) -> ComposeResult:
-        yield CardLines(self._rows)
+        with VerticalScroll():
+            yield CardLines(self._rows)
 
     def action_confirm(self) -> None:
         self.dismiss(self._asks)

@@ -7,21 +7,14 @@ from collections.abc import Sequence
 from textual.binding import Binding
 from textual.geometry import Size
 
+from luxxon_tui.actions import key_name
 from luxxon_tui.rows import EMPTY, Row, Span, row, width_of
 from luxxon_tui.widgets.lines import Lines
 
 
-def key_name(binding: Binding) -> str:
-    """How a key is written: ``^p``, ``?``, ``esc``."""
-    if binding.key_display:
-        return binding.key_display
-    names = {"question_mark": "?", "escape": "esc"}
-    return names.get(binding.key, binding.key.replace("ctrl+", "^"))
-
-
 def footer(bindings: Sequence[Binding], width: int) -> Row:
     """Keys bold, labels muted, ``q quit`` at the right. What does not fit is left out, never cut."""
-    quitting = next((each for each in bindings if each.action.endswith("quit")), None)
+    quitting = next((each for each in bindings if each.id == "app.leave"), None)
     right = _entry(quitting) if quitting else EMPTY
     room = width - 2 - (width_of(right) + 3 if right else 0)
     spans: list[Span] = []

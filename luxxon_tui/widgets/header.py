@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from luxxon_tui import format as fmt
-from luxxon_tui.context import ConsoleContext
 from luxxon_tui.rows import EMPTY, Row, Span, cut, first_fit, row, spread, width_of
-from luxxon_tui.views import LiveView, Offline, Phase
+from luxxon_tui.store.state import Side
+from luxxon_tui.views import Offline, Online
 from luxxon_tui.widgets.lines import Lines
 
 WIDE = 110
 MARGIN = " "
+LEAST_NAME = 6
+"""Cells of a workspace's name that are worth showing."""
 
 
 class Tab(NamedTuple):
@@ -21,71 +24,101 @@ class Tab(NamedTuple):
     name: str
 
 
-TABS = (Tab("2", "Live"),)
-"""Screens that exist, with the number key of each."""
+@dataclass(frozen=True, slots=True)
+class HeaderView:
+    """What the header says. What is None is not shown."""
+
+    link: Online | Offline
+    now: datetime
+    as_of: datetime | None = None
+    """When what is on the screen was read."""
+    workspace: str | None = None
+    chain_name: str | None = None
+    chain_known: bool = False
+    """Whether the server has told the chain; without, only its name is known."""
+    pool_micro: int | None = None
+    side: Side | None = None
+    zone: tzinfo | None = None
 
 
-def header(
-    view: LiveView,
-    context: ConsoleContext,
-    now: datetime,
-    width: int,
-    tabs: Sequence[Tab] = TABS,
-    current: str = "Live",
-) -> list[Row]:
+def header(view: HeaderView, width: int, tabs: Sequence[Tab], current: str) -> list[Row]:
     """The three rows; the margin of one column at both sides is part of them."""
     inner = max(1, width - 2)
     open_tab, names = _tabs(tabs, current, wide=width >= WIDE)
     hints = _hints(wide=width >= WIDE)
-    third = _banner(view.link, view.as_of, context, now, width) if isinstance(view.link, Offline) else None
+    third = _banner(view, view.link, width) if isinstance(view.link, Offline) else None
     return [
-        row(MARGIN, _state(view, context, now, inner, wide=width >= WIDE)),
+        row(MARGIN, _state(view, inner, wide=width >= WIDE)),
         row(MARGIN, spread(inner, names, hints if width_of(names) + width_of(hints) < inner else EMPTY)),
         third or _hairline(width, open_tab),
     ]
 
 
-def _state(view: LiveView, context: ConsoleContext, now: datetime, width: int, *, wide: bool) -> Row:
-    workspace = context.workspace or view.workspace
-    left = row(
-        Span("◉ ", "accent"),
-        Span("luxxon", "bright", bold=True),
-        *([Span(f"   {workspace}")] if workspace else []),
+def _state(view: HeaderView, width: int, *, wide: bool) -> Row:
+    right = _wide_facts(view) if wide else _narrow_facts(view)
+    mark = row(Span("◉ ", "accent"), Span("luxxon", "bright", bold=True))
+    chips = _chips(view.side)
+    room = width - width_of(mark) - width_of(chips) - width_of(right) - 1
+    for gap in (3, 2):
+        named = _workspace(view.workspace, room - 2 * gap)
+        spaces = Span(" " * gap)
+        left = row(mark, *((spaces, named) if named else ()), *((spaces, chips) if chips else ()))
+        if width_of(left) + width_of(right) < width:
+            break
+    return spread(width, left, right)
+
+
+def _workspace(name: str | None, room: int) -> Row:
+    """The name with its mark; cut when it is long, left out when nothing of it can be read."""
+    if not name or room < LEAST_NAME:
+        return EMPTY
+    action = "app.workspaces"
+    return row(*cut((Span(name, "text", action=action),), room - 2), Span(" ▾", "faint", action=action))
+
+
+def _chips(side: Side | None) -> Row:
+    """The two halves of the market, the one that is on bright on raised."""
+    if side is None:
+        return EMPTY
+    return tuple(
+        Span(f" {each} ", "bright", True, "raised", f"app.side('{each.name}')")
+        if each is side
+        else Span(f" {each} ", "muted", action=f"app.side('{each.name}')")
+        for each in Side
     )
-    pool = (
-        [Span(fmt.pool(view.pool_micro), "bright", bold=True), Span(" USDC", "muted")]
-        if view.pool_micro is not None
-        else []
-    )
-    if not wide:
-        return spread(width, left, row(*pool, Span("  "), *_link(view, wide=False)))
-    chain = context.chain_name or view.chain_name
+
+
+def _pool(view: HeaderView) -> Row:
+    if view.pool_micro is None:
+        return EMPTY
+    return Span(fmt.pool(view.pool_micro), "bright", bold=True), Span(" USDC", "muted")
+
+
+def _narrow_facts(view: HeaderView) -> Row:
+    pool = _pool(view)
+    return row(pool, *([Span("  ")] if pool else []), _link(view, wide=False))
+
+
+def _wide_facts(view: HeaderView) -> Row:
+    pool, chain = _pool(view), view.chain_name
     parts = [
-        row(Span("pool ", "muted"), *pool) if pool else EMPTY,
-        row(Span(f"{chain} ", "muted"), _chain_state(view)) if chain and view.chain_name else EMPTY,
+        row(Span("pool ", "muted"), pool) if pool else EMPTY,
+        row(Span(f"{chain} ", "muted"), _chain_state(view)) if chain and view.chain_known else EMPTY,
         _link(view, wide=True),
-        row(Span(fmt.time_of_day(now, context.zone), "muted")),
+        row(Span(fmt.time_of_day(view.now, view.zone), "muted")),
     ]
     gap = Span("    ")
-    return spread(width, left, row(*(piece for part in parts if part for piece in (gap, part)))[1:])
+    return row(*(piece for part in parts if part for piece in (gap, part)))[1:]
 
 
-def _asked_no_more(view: LiveView) -> bool:
-    """Whether the feed has ended, so that nothing is known of the link any more."""
-    return view.phase is Phase.FAILED or (view.session is not None and view.session.settled)
+def _chain_state(view: HeaderView) -> Span:
+    return Span("◌", "muted") if isinstance(view.link, Offline) else Span("●", "ok")
 
 
-def _chain_state(view: LiveView) -> Span:
-    known = not isinstance(view.link, Offline) and not _asked_no_more(view)
-    return Span("●", "ok") if known else Span("◌", "muted")
-
-
-def _link(view: LiveView, *, wide: bool) -> Row:
+def _link(view: HeaderView, *, wide: bool) -> Row:
     link = view.link
     if isinstance(link, Offline):
         return row(Span("▲ no API", "warn", bold=True))
-    if _asked_no_more(view):
-        return row(Span("API ◌" if wide else "◌ API", "muted"))
     if link.latency_ms is None:
         return row(Span("API ◌" if wide else "◌ no API", "muted"))
     label = Span("API " if wide else "", "muted")
@@ -102,7 +135,7 @@ def _tabs(tabs: Sequence[Tab], current: str, *, wide: bool) -> tuple[tuple[int, 
         length = len(tab.key) + 1 + len(tab.name)
         if chosen:
             place = (column, column + length)
-        action = f"app.switch_mode('{tab.name.lower()}')"
+        action = f"app.screen('{tab.name.lower()}')"
         spans += [
             Span(f"{tab.key} ", "accent" if chosen else "muted", action=action),
             Span(tab.name, "bright" if chosen else "muted", chosen, action=action),
@@ -130,19 +163,19 @@ def _hairline(width: int, open_tab: tuple[int, int]) -> Row:
     )
 
 
-def _banner(link: Offline, as_of: datetime | None, context: ConsoleContext, now: datetime, width: int) -> Row:
+def _banner(view: HeaderView, link: Offline, width: int) -> Row:
     left = [Span(" ▲ offline", "ink", bold=True, on="warn")]
-    if as_of is not None:
-        seen = f"what you see is from {fmt.time_of_day(as_of, context.zone)}"
+    if view.as_of is not None:
+        seen = f"what you see is from {fmt.time_of_day(view.as_of, view.zone)}"
         left.append(Span(f"  {seen}", "ink", on="warn"))
-    wait = (link.retry_at - now).total_seconds()
+    wait = (link.retry_at - view.now).total_seconds()
     retry = (
         f"retry {link.attempt} in {fmt.moment(wait + 0.999)}" if wait > 0 else f"retry {link.attempt} running"
     )
     right = row(
         Span(f"{retry}   ", "ink", on="warn"),
-        Span("r", "ink", bold=True, on="warn", action="screen.retry"),
-        Span(" now ", "ink", on="warn", action="screen.retry"),
+        Span("r", "ink", bold=True, on="warn", action="app.retry"),
+        Span(" now ", "ink", on="warn", action="app.retry"),
     )
     full = row(*left)
     chosen = first_fit(width - width_of(right) - 1, full, row(left[0]))

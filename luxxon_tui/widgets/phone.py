@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luxxon_core.qr import half_blocks
 from luxxon_tui.rows import EMPTY, Row, Span, row
-from luxxon_tui.themes import DARK, Palette
+from luxxon_tui.themes import Palette, is_dark
 
 PADDING = 2
 """Rows that a card has around its content."""
@@ -35,5 +35,5 @@ def phone_card(url: str, side: str, until: str, palette: Palette, height: int) -
 
 
 def _drawn(line: str, palette: Palette) -> Row:
-    dark, light = ("ink", "bright") if palette is DARK else ("bright", "ink")
+    dark, light = ("ink", "bright") if is_dark(palette) else ("bright", "ink")
     return row(Span(line, dark, on=light))

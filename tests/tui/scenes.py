@@ -11,15 +11,19 @@ from math import sin
 import numpy as np
 from PIL import Image
 
+from luxxon_core.http.schemas import Config
 from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.links.schemas import Link
+from luxxon_core.wallet.schemas import WalletState
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.context import CameraFacts, ConsoleContext
 from luxxon_tui.feed import SessionFeed
 from luxxon_tui.screens.live import LiveScreen
+from luxxon_tui.store import Readiness, Side, Store, Who
 from luxxon_tui.video import SignalMeter, Stream
 from luxxon_tui.views import Failure, LiveView, Loss, Offline, Online, Phase, SessionView
+from luxxon_tui.widgets.header import HeaderView
 from luxxon_tui.widgets.picture import Picture
 
 NOW = datetime(2026, 5, 13, 14, 2, 11, tzinfo=UTC)
@@ -231,11 +235,56 @@ def console(
 ) -> ConsoleApp:
     """The console before it shows ``view``, its clock standing still; what is over was live before."""
     before = LIVE if view.phase is Phase.OVER and view.session and view.session.started_at else view
-    return ConsoleApp(
-        feed=RecordedFeed(before),
-        open_video=lambda: RecordedVideo(stream, frame),
-        context=context,
-        clock=lambda: NOW,
+    return watching(RecordedFeed(before), lambda: RecordedVideo(stream, frame), before, context=context)
+
+
+def watching(
+    feed: RecordedFeed,
+    open_video: Callable[[], RecordedVideo] = RecordedVideo,
+    view: LiveView = LIVE,
+    *,
+    context: ConsoleContext = CONTEXT,
+) -> ConsoleApp:
+    """The console on its Live screen, the store as ``view`` has it."""
+    store = Store()
+    fill(store, view)
+    return ConsoleApp(store=store, feed=feed, open_video=open_video, facts=context, clock=lambda: NOW)
+
+
+READINESS = {Phase.LOADING: Readiness.LOADING, Phase.FAILED: Readiness.FAILED}
+WORKSPACE = "7b1f0c52-4f0e-4f5e-9a53-0a1c5f0b2d11"
+WALLET = "0x71C4000000000000000000000000000000009F02"
+CONFIG = Config("TEST", 84532, "Base Sepolia", "", "https://sepolia.basescan.org", "0x0", "0x0")
+
+
+def fill(store: Store, view: LiveView) -> None:
+    """Put what a view of the Live screen says of the server into a store."""
+    store.readiness.set(READINESS.get(view.phase, Readiness.READY))
+    store.failure.set(view.failure)
+    store.link.set(view.link)
+    store.as_of.set(view.as_of)
+    if view.workspace is not None:
+        store.who.set(Who(WORKSPACE, view.workspace, view.workspace, scopes=("sessions:read",)))
+    store.config.set(CONFIG if view.chain_name else None)
+    if view.pool_micro is not None:
+        pool = WalletState(WORKSPACE, WALLET, str(view.pool_micro), "19204771", Timestamp.of(NOW))
+        store.wallet.set(pool)
+    if view.session is not None:
+        store.put(view.session)
+
+
+def headline(view: LiveView, context: ConsoleContext) -> HeaderView:
+    """The header over a view of the Live screen."""
+    return HeaderView(
+        view.link,
+        NOW,
+        view.as_of,
+        context.workspace or view.workspace,
+        context.chain_name or view.chain_name,
+        view.chain_name is not None,
+        view.pool_micro,
+        Side.REQUEST,
+        context.zone,
     )
 
 
@@ -243,6 +292,7 @@ async def settle(app: ConsoleApp, view: LiveView, *, stream: Stream = GOOD) -> N
     """Wait for the picture, give the graphs their past, then show ``view``."""
     screen = app.screen
     assert isinstance(screen, LiveScreen)
+    fill(app.store, view)
     if screen.scene.live or view.phase is Phase.LIVE:
         await until(lambda: screen.query_one(Picture).latest is not None)
     screen._sampling.pause()  # readings come from here from now on, not from the time that passes
@@ -256,6 +306,14 @@ async def settle(app: ConsoleApp, view: LiveView, *, stream: Stream = GOOD) -> N
         meter._newest_at = NOW - timedelta(seconds=8)
     screen.take(view)
     screen._tick()
+
+
+def tell(app: ConsoleApp, view: LiveView) -> None:
+    """The server has told ``view``."""
+    screen = app.screen_stack[0]
+    assert isinstance(screen, LiveScreen)
+    fill(app.store, view)
+    screen.take(view)
 
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -13,7 +13,6 @@ from scenes import (
     CONTEXT,
     ENDED,
     LIVE,
-    NOW,
     OFFLINE,
     SESSION,
     STALLED,
@@ -23,7 +22,9 @@ from scenes import (
     console,
     picture,
     settle,
+    tell,
     until,
+    watching,
 )
 from textual.widgets import Static
 
@@ -36,7 +37,7 @@ from luxxon_tui.views import Online
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
 from luxxon_tui.widgets.lines import Lines
-from luxxon_tui.widgets.picture import COARSE_FRAMES, DROPPED_LIMIT, Picture
+from luxxon_tui.widgets.picture import COARSE, COARSE_FRAMES, DROPPED_LIMIT, Picture
 
 
 def screen_of(app: ConsoleApp) -> LiveScreen:
@@ -59,7 +60,7 @@ def names(folder: Path, pattern: str) -> list[str]:
 
 async def test_ending_asks_once_and_can_be_refused() -> None:
     feed = RecordedFeed(LIVE)
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         await settle(app, LIVE)
         await pilot.press("e")
@@ -76,7 +77,7 @@ async def test_ending_asks_once_and_can_be_refused() -> None:
 
 async def test_a_click_on_end_now_ends() -> None:
     feed = RecordedFeed(LIVE)
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         await settle(app, LIVE)
         await pilot.press("e")
@@ -89,7 +90,7 @@ async def test_a_click_on_end_now_ends() -> None:
 
 async def test_the_question_goes_with_the_session() -> None:
     feed = RecordedFeed(LIVE)
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         await settle(app, LIVE)
         await pilot.press("e")
@@ -105,7 +106,7 @@ async def test_a_session_that_has_ended_by_itself_is_no_error() -> None:
             raise InvalidState("session:ended")
 
     feed = Late(LIVE)
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test(notifications=True) as pilot:
         await settle(app, LIVE)
         await pilot.press("e", "enter")
@@ -120,20 +121,20 @@ async def test_keys_follow_the_state() -> None:
         await settle(app, WAITING)
         await pilot.pause()
         assert "e end" not in footer_of(app) and "s save" not in footer_of(app)
-        screen_of(app).take(LIVE)
+        tell(app, LIVE)
         await until(lambda: "s save frame" in footer_of(app))
         assert "e end" in footer_of(app) and "r retry" not in footer_of(app)
-        screen_of(app).take(OFFLINE)
+        tell(app, OFFLINE)
         await pilot.pause()
         assert "e end" not in footer_of(app) and "r retry" in footer_of(app)
-        screen_of(app).take(ENDED)
+        tell(app, ENDED)
         await pilot.pause()
         assert "s save receipt" in footer_of(app) and "e end" not in footer_of(app)
 
 
 async def test_offline_keeps_figures_counts_down_and_retries() -> None:
     feed = RecordedFeed(LIVE)
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         await settle(app, OFFLINE, stream=STALLED)
         await pilot.pause()
@@ -142,7 +143,7 @@ async def test_offline_keeps_figures_counts_down_and_retries() -> None:
         assert "NO LINK" in text and "at 14:02:03" in text and "clean 101 s" in text
         await pilot.press("r")
         assert feed.retried == 1
-        screen_of(app).take(replace(LIVE, link=Online(9)))
+        tell(app, replace(LIVE, link=Online(9)))
         await pilot.pause()
         assert "offline" not in text_of(app) and "━" in text_of(app)
 
@@ -211,12 +212,12 @@ async def test_full_screen_still_tells_when_the_link_is_down() -> None:
         await pilot.press("f")
         await pilot.pause()
         assert "offline" not in text_of(app)
-        screen_of(app).take(OFFLINE)
+        tell(app, OFFLINE)
         await pilot.pause()
         lines = text_of(app).split("\n")
         assert lines[0].startswith(" ▲ offline  what you see is from 14:02:03")
         assert "luxxon" not in lines[1] and "Live" not in lines[1]
-        screen_of(app).take(LIVE)
+        tell(app, LIVE)
         await pilot.pause()
         assert "offline" not in text_of(app)
 
@@ -238,13 +239,14 @@ async def test_keys_and_palette_open_and_close() -> None:
         await settle(app, LIVE)
         await pilot.press("question_mark")
         assert "End the session; asks once" in text_of(app)
-        assert "The Live screen" not in text_of(app), "a key that leads nowhere else"
         await pilot.press("escape", "ctrl+p")
         await until(lambda: "Full screen" in text_of(app))
         assert "Theme: light" in text_of(app) or "Save frame" in text_of(app)
         await pilot.press("escape")
         await until(lambda: app.screen is screen_of(app))
         await pilot.press("q")
+        assert "Leave while a session is live?" in text_of(app)
+        await pilot.press("enter")
     assert app.return_code == 0
 
 
@@ -262,7 +264,7 @@ async def test_a_theme_repaints_every_row() -> None:
             for _, style, _ in strip
             if style is not None and style.bgcolor is not None
         }
-    assert grounds == {"#fafbfc", "#f0f3f6"}
+    assert grounds == {"#fafbfc", "#f0f3f6", "#e8ecf1"}
 
 
 async def test_no_colour_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +312,7 @@ async def test_another_size_gets_the_fine_picture_again() -> None:
     async with app.run_test() as pilot:
         await settle(app, LIVE)
         shown = screen_of(app).query_one(Picture)
-        shown._coarse, shown._fine_from, shown._painter = True, 1_000, None
+        shown._way, shown._fine_from, shown._painter = COARSE, 1_000, None
         shown.show(picture())
         assert shown.driver_name == "half-blocks"
         await pilot.resize_terminal(90, 24)
@@ -347,7 +349,7 @@ async def test_a_stream_that_ends_is_closed_and_the_session_goes_on() -> None:
             return await super().frame()
 
     video = Ending()
-    app = ConsoleApp(feed=RecordedFeed(LIVE), open_video=lambda: video, context=CONTEXT, clock=lambda: NOW)
+    app = watching(RecordedFeed(LIVE), lambda: video)
     async with app.run_test():
         await until(lambda: video.closed)
         assert app.is_running
@@ -366,7 +368,7 @@ async def test_the_picture_reopens_while_the_session_is_live() -> None:
         return opened[-1]
 
     feed = RecordedFeed(LIVE)
-    app = ConsoleApp(feed=feed, open_video=open_video, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed, open_video)
     async with app.run_test():
         await until(lambda: videos[0].closed)
         feed.queue.put_nowait(LIVE)
@@ -376,15 +378,15 @@ async def test_the_picture_reopens_while_the_session_is_live() -> None:
 
 async def test_leaving_closes_the_stream() -> None:
     video = RecordedVideo()
-    app = ConsoleApp(feed=RecordedFeed(LIVE), open_video=lambda: video, context=CONTEXT, clock=lambda: NOW)
+    app = watching(RecordedFeed(LIVE), lambda: video)
     async with app.run_test() as pilot:
         await settle(app, LIVE)
-        await pilot.press("q")
+        await pilot.press("q", "enter")
     assert video.closed
 
 
 async def test_the_empty_console_says_what_to_do() -> None:
-    app = ConsoleApp(context=ConsoleContext())
+    app = ConsoleApp(facts=ConsoleContext(), first="live")
     async with app.run_test() as pilot:
         await pilot.pause()
         assert "luxxon demo" in text_of(app) and "nothing live yet" in text_of(app)

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import frames
 import pytest
-from scenes import CONFIRMED, CONTEXT, EMPTY, ENDED, FAILED, LIVE, LOADING, NOW, OFFLINE, REQUESTED_POINT
+from scenes import (
+    CONTEXT,
+    EMPTY,
+    ENDED,
+    LIVE,
+    LOADING,
+    NOW,
+    OFFLINE,
+    REQUESTED_POINT,
+    headline,
+)
 
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.context import CameraFacts
@@ -22,7 +33,7 @@ def text(rows: list[Row]) -> str:
 
 
 def top(view: LiveView, width: int) -> str:
-    return text(header(view, CONTEXT, NOW, width)[:1])
+    return text(header(headline(view, CONTEXT), width, (), "Live")[:1])
 
 
 def ring(camera: Point) -> list[tuple[str, int, int]]:
@@ -61,9 +72,16 @@ def test_a_receipt_tells_the_whole_loss() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_lamp_is_green_without_knowledge(width: int) -> None:
     assert "●" in top(LIVE, width)
-    for view in (OFFLINE, CONFIRMED, FAILED, LOADING):
+    for view in (OFFLINE, LOADING):
         assert "●" not in top(view, width)
-    assert "ms" not in top(CONFIRMED, width), "the last answer is not news for ever"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_no_lamp_is_green_where_the_server_refused(width: int) -> None:
+    app = frames.console(frames.stored("failed"), "sessions")
+    async with app.run_test(size=(width, 24)) as pilot:
+        await pilot.pause()
+        assert "●" not in frames.text_of(app)
 
 
 def test_a_lamp_has_a_word() -> None:

@@ -8,18 +8,16 @@ import pytest
 import segno
 from rich.cells import cell_len
 from scenes import (
-    CONTEXT,
     ENDED,
     LINK,
     LIVE,
-    NOW,
     OFFLINE,
     WAITING,
     RecordedFeed,
-    RecordedVideo,
     console,
     settle,
     until,
+    watching,
 )
 
 from luxxon_core.kernel.errors import NotAuthorized
@@ -92,7 +90,7 @@ async def test_a_refusal_is_told() -> None:
         async def link(self) -> Link:
             raise NotAuthorized("session:viewDenied")
 
-    app = ConsoleApp(feed=Refusing(LIVE), open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(Refusing(LIVE))
     async with app.run_test(notifications=True) as pilot:
         await settle(app, LIVE)
         await pilot.press("p")
@@ -124,7 +122,7 @@ async def asking(app: ConsoleApp, feed: Slow) -> LiveScreen:
 
 async def test_a_slow_server_holds_up_no_other_key() -> None:
     feed = Slow()
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         screen = await asking(app, feed)
         app.simulate_key("p")
@@ -138,7 +136,7 @@ async def test_a_slow_server_holds_up_no_other_key() -> None:
 
 async def test_no_link_is_shown_to_a_session_that_is_over_meanwhile() -> None:
     feed = Slow()
-    app = ConsoleApp(feed=feed, open_video=RecordedVideo, context=CONTEXT, clock=lambda: NOW)
+    app = watching(feed)
     async with app.run_test() as pilot:
         screen = await asking(app, feed)
         screen.take(ENDED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from scenes import until
@@ -14,10 +15,13 @@ from luxxon_tui.context import ConsoleContext
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
-def test_a_terminal_that_goes_away_closes_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_goes_away_closes_the_console(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LUXXON_CONSOLE_FILE", str(tmp_path / "luxxon.toml"))
     left = []
 
-    async def run(*_: object) -> int:
+    async def run(*_: object, **__: object) -> int:
         os.kill(os.getpid(), signal.SIGHUP)
         try:
             await asyncio.sleep(10)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
-from scenes import ALL, CONTEXT, ENDED, LIVE, NOW, SESSION, console, settle
+from scenes import ALL, CONTEXT, ENDED, LIVE, NOW, SESSION, console, headline, settle
 
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.context import CameraFacts, ConsoleContext
@@ -63,6 +63,10 @@ HEAVY_ENDED = replace(
 EVERY = {**ALL, "heavy": HEAVY, "heavy-ended": HEAVY_ENDED}
 
 
+NAMES = ("Map", "Live", "Sessions", "Cameras", "Wallet", "Activity", "Workspace")
+SEVEN = [Tab(str(number), name) for number, name in enumerate(NAMES, 1)]
+
+
 @pytest.mark.parametrize("view", EVERY.values(), ids=EVERY.keys())
 @pytest.mark.parametrize(
     "context", [CONTEXT, LONG, ConsoleContext(zone=NOW.tzinfo)], ids=["usual", "long", "none"]
@@ -80,9 +84,10 @@ def test_panels_keep_to_their_width(view: LiveView, context: ConsoleContext) -> 
             assert max(map(width_of, plate(scene, width)), default=0) <= width
         for width in (78, 81):
             assert width_of(timeline(scene, width)) <= width
-        for width in (80, 110, 120):
-            assert [width_of(each) for each in header(view, context, NOW, width)][2] == width
-            assert max(map(width_of, header(view, context, NOW, width))) <= width
+        for width in (60, 80, 110, 120):
+            rows = header(headline(view, context), width, SEVEN, "Live")
+            assert [width_of(each) for each in rows][2] == width
+            assert max(map(width_of, rows)) <= width
 
 
 FREE = replace(
@@ -117,8 +122,8 @@ def test_our_own_words_are_never_cut(view: LiveView) -> None:
             *under(scene, 81, full=True, wide=True),
             *plate(scene, 52),
             timeline(scene, 78),
-            *header(view, CONTEXT, NOW, 80),
-            *header(view, CONTEXT, NOW, 120),
+            *header(headline(view, CONTEXT), 80, SEVEN, "Live"),
+            *header(headline(view, CONTEXT), 120, SEVEN, "Live"),
         ]
         text = "\n".join("".join(span.text for span in row) for row in rows)
         assert "…" not in re.sub("0x[0-9a-f]{4}…[0-9a-f]{4}", "", text)
@@ -126,11 +131,11 @@ def test_our_own_words_are_never_cut(view: LiveView) -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_header_has_room_for_seven_tabs(width: int) -> None:
-    names = ("Map", "Live", "Sessions", "Cameras", "Wallet", "Activity", "Workspace")
-    tabs = [Tab(str(number), name) for number, name in enumerate(names, 1)]
-    _, names_row, line = header(LIVE, CONTEXT, NOW, width, tabs, "Live")
+    state, names_row, line = header(headline(LIVE, CONTEXT), width, SEVEN, "Live")
     text = "".join(span.text for span in names_row)
-    assert all(name in text for name in names) and len(text) <= width
+    assert all(tab.name in text for tab in SEVEN) and len(text) <= width
+    told = "".join(span.text for span in state)
+    assert all(word in told for word in ("acme-drones ▾", " Request ", " Operate ", "12.40 USDC", "12 ms"))
     under_live = "".join(span.text for span in line)
     assert {under_live[i] for i in range(text.index("2 Live"), text.index("2 Live") + 6)} == {"━"}
 

@@ -1,0 +1,234 @@
+"""What the Cameras screen knows beside the store: the cameras, the open one, the one that is online.
+
+It has no widgets: the screen hands it what the user does, and draws what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from luxxon_core.kernel.clock import Clock
+from luxxon_core.operator.rules import Rules
+from luxxon_tui.operate.aside import Aside, Home
+from luxxon_tui.operate.finding import Fault, Finder, FoundCamera
+from luxxon_tui.operate.hold import Hold, home_of, order_of
+from luxxon_tui.operate.link import CameraLink
+from luxxon_tui.operate.operation import Operation, Terms
+
+if TYPE_CHECKING:
+    from luxxon_core.controls.schemas import Order, PtzResult
+    from luxxon_core.operator.marketplace import MarketplaceApi
+    from luxxon_core.workspaces.schemas import Workspace
+
+DEFAULT_RADIUS_M = 500.0
+PRESETS = 9
+
+
+class CameraDesk:
+    """Args:
+    told: called after each change that comes by itself.
+    arrived: called when an assignment waits for an answer.
+    """
+
+    def __init__(
+        self, finder: Finder, clock: Clock, told: Callable[[], None], arrived: Callable[[], None]
+    ) -> None:
+        self._finder, self._clock, self._told, self._arrived = finder, clock, told, arrived
+        self._aside, self._home = Aside(), Home()
+        self.links: dict[str, CameraLink] = {}
+        self.faults: tuple[Fault, ...] = ()
+        self.finding = False
+        self.found = False
+        """Whether all places have been looked at once."""
+        self.opened: str | None = None
+        """The camera whose preview is on."""
+        self.operation: Operation | None = None
+        self.by_rule = False
+        self.radius: float | None = None
+        """What the user chose; otherwise the camera's or the workspace's own."""
+        self.hold = Hold()
+        self._ordering = 0
+
+    # -- cameras
+
+    async def find(self) -> None:
+        """Look for cameras; what was found before stays."""
+        self.finding = True
+        self.faults = ()
+        self._told()
+        try:
+            await self._aside.run(self._finder.find(lambda one: self._home.tell(self._took, one)))
+            await asyncio.sleep(0)  # what it told last
+        finally:
+            self.finding, self.found = False, True
+            self._told()
+
+    def _took(self, one: FoundCamera | Fault) -> None:
+        if isinstance(one, Fault):
+            self.faults = (*self.faults, one)
+        elif one.key not in self.links:
+            self.links[one.key] = CameraLink(one, self._aside, self._told)
+        self._told()
+
+    async def look(self) -> None:
+        """A picture of each camera that has none yet, one camera after the other."""
+        for link in list(self.links.values()):
+            if not link.seen:
+                await link.look()
+
+    def link(self, key: str | None) -> CameraLink | None:
+        return None if key is None else self.links.get(key)
+
+    @property
+    def current(self) -> CameraLink | None:
+        """The open one."""
+        return self.link(self.opened)
+
+    async def open(self, key: str) -> None:
+        """Have the preview of a camera, and of no other."""
+        self.opened = key
+        link = self.links[key]
+        link.kept = True
+        await self.rest(but=key)
+        if await link.open() and self.opened == key:
+            await link.watch(True)
+
+    async def shut(self) -> None:
+        """No preview."""
+        self.opened = None
+        await self.rest()
+
+    async def rest(self, *, but: str | None = None) -> None:
+        """Close every camera but one; one that is online stays open, unwatched."""
+        for key, link in list(self.links.items()):
+            if key == but:
+                continue
+            online = self.operation is not None and self.operation.link is link
+            link.kept = online
+            if online:
+                await link.watch(False)
+            elif link.is_open:
+                await link.close()
+
+    # -- moving
+
+    async def press(self, direction: str) -> PtzResult | None:
+        """An arrow or a zoom key; None where there is nothing to say of it."""
+        link = self.current
+        if link is None or not self.hold.press(direction, monotonic()) or self._ordering > 1:
+            return None
+        order, link.aim = order_of(direction, link.controls, link.aim)
+        return None if order is None else await self._told_to(link, order)
+
+    async def home(self) -> PtzResult | None:
+        """Back to where it looks by itself."""
+        link = self.current
+        order = home_of(link.controls) if link is not None else None
+        if link is None or order is None:
+            return None
+        link.aim = (0.0, 0.0)
+        return await self._told_to(link, order)
+
+    async def preset(self, number: int) -> PtzResult | None:
+        """To one of the first nine presets."""
+        from luxxon_core.controls.schemas import GotoPreset
+
+        link = self.current
+        if link is None or not 0 < number <= len(link.presets[:PRESETS]):
+            return None
+        return await self._told_to(link, GotoPreset(link.presets[number - 1].token))
+
+    async def _told_to(self, link: CameraLink, order: Order) -> PtzResult | None:
+        self._ordering += 1
+        try:
+            return await link.order(order)
+        finally:
+            self._ordering -= 1
+
+    # -- online
+
+    def terms(self, link: CameraLink, workspace: Workspace | None) -> Terms | None:
+        """How a camera would be offered; None while nobody knows where it is."""
+        from luxxon_core.operator.presence import Location
+
+        table = link.found.table
+        location, follows = (table.location, table.follow) if table is not None else (None, False)
+        if location is None and not follows:
+            own = workspace
+            if own is not None and own.coverage_lat is not None and own.coverage_lng is not None:
+                location = Location(own.coverage_lat, own.coverage_lng)
+            elif "position" not in link.capabilities:
+                return None
+        terms = Terms(location, self.radius_of(link, workspace))
+        if table is None:
+            return terms
+        return replace(
+            terms,
+            rules=table.accept.rules(),
+            device_kind=table.device_kind,
+            controls=table.controls,
+            microphone=table.microphone,
+            privacy=table.privacy,
+        )
+
+    def radius_of(self, link: CameraLink | None, workspace: Workspace | None) -> float:
+        """Metres that are covered, or would be."""
+        if self.radius is not None:
+            return self.radius
+        if link is not None and link.found.table is not None:
+            return link.found.table.radius_meters
+        saved = None if workspace is None else workspace.coverage_radius_meters
+        return saved or DEFAULT_RADIUS_M
+
+    def rules_of(self, link: CameraLink | None) -> Rules:
+        """What is accepted by itself."""
+        table = None if link is None else link.found.table
+        return Rules() if table is None else table.accept.rules()
+
+    async def operate(
+        self,
+        link: CameraLink,
+        api: MarketplaceApi,
+        workspace_id: str,
+        terms: Terms,
+        sign: Callable[[str], str] | None,
+    ) -> None:
+        """Be online with an open camera until cancelled.
+
+        Raises:
+            LuxxonError: as :meth:`Operation.run`.
+        """
+        operation = self.operation = Operation(
+            api,
+            link,
+            workspace_id,
+            terms,
+            self._aside,
+            clock=self._clock,
+            by_rule=lambda: self.by_rule,
+            told=self._of_operation,
+            sign=sign,
+        )
+        self._told()
+        try:
+            await operation.run()
+        finally:
+            self.operation = None
+            self._told()
+
+    def _of_operation(self, arrived: bool) -> None:
+        self._told()
+        if arrived:
+            self._arrived()
+
+    async def close(self) -> None:
+        """Let every camera go, and end the thread."""
+        self.opened = None
+        for link in self.links.values():
+            if link.is_open:
+                await link.close()
+        await self._aside.close()

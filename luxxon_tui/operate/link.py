@@ -1,0 +1,239 @@
+"""One camera as the screen has it: opened, watched, moved, closed. The camera itself lives aside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from luxxon_core.kernel.errors import LuxxonError
+from luxxon_tui.operate.aside import Aside, Home
+from luxxon_tui.operate.finding import FoundCamera
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+    from luxxon_core.controls.schemas import Order, PtzPreset, PtzResult, PtzStatus
+    from luxxon_core.operator.ptz import Controls
+    from luxxon_core.source import DeviceInformation, GeoPose, Health, MediaProfile, Source
+
+PREVIEW_WIDTH, PREVIEW_FPS = 480, 10.0
+STILL_SECONDS = 6.0
+"""How long a camera may take over its first picture."""
+STATUS_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+
+
+class LinkState(StrEnum):
+    CLOSED = "CLOSED"
+    OPENING = "OPENING"
+    OPEN = "OPEN"
+    FAILED = "FAILED"
+
+
+class CameraLink:
+    """Args:
+    told: called here after what it knows has changed, but for pictures: :attr:`number` counts those.
+    """
+
+    def __init__(self, found: FoundCamera, aside: Aside, told: Callable[[], None]) -> None:
+        self.found = found
+        self._aside, self._home, self._told = aside, Home(), told
+        self.state = LinkState.CLOSED
+        self.reason = ""
+        self.seen = False
+        """Whether it has been opened once."""
+        self.frame: VideoFrame | None = None
+        """The newest picture; it stays when the camera is closed."""
+        self.number = 0
+        self.profiles: tuple[MediaProfile, ...] = ()
+        self.information: DeviceInformation | None = None
+        self.health: Health | None = None
+        self.controls: frozenset[str] = frozenset()
+        """Of ``ptz``, ``zoom``, ``gimbal``."""
+        self.capabilities: tuple[str, ...] = ()
+        self.presets: tuple[PtzPreset, ...] = ()
+        self.status: PtzStatus | None = None
+        self.pose: GeoPose | None = None
+        self.aim = (0.0, 0.0)
+        """Pitch and yaw that the gimbal was told, in degrees."""
+        self._lock = asyncio.Lock()
+        self._source: Source | None = None
+        self._moves: Controls | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self._preview: asyncio.Task[None] | None = None
+        self._pictured = asyncio.Event()
+        self.kept = False
+        """Whether it is to stay open: somebody watches, or it is online."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is LinkState.OPEN
+
+    @property
+    def source(self) -> Source:
+        """The open camera, for what runs aside."""
+        assert self._source is not None, "open it first"
+        return self._source
+
+    # -- from here
+
+    async def open(self) -> bool:
+        """Open it, and keep its picture coming; whether it is open. Again it does nothing."""
+        async with self._lock:
+            if self.is_open:
+                return True
+            self._now(LinkState.OPENING)
+            try:
+                await self._aside.run(self._open())
+            except LuxxonError as error:
+                self._now(LinkState.FAILED, error.message)
+            except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
+                self._now(LinkState.FAILED, f"its plugin failed ({type(error).__name__})")
+            else:
+                self._now(LinkState.OPEN)
+            return self.is_open
+
+    async def close(self) -> None:
+        """Close it. Idempotent."""
+        async with self._lock:
+            await self._aside.run(self._close())
+            if self.state is not LinkState.FAILED:
+                self._now(LinkState.CLOSED)
+
+    async def look(self) -> None:
+        """Open it for a picture, and close it again."""
+        if self.is_open or not await self.open():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pictured.wait(), STILL_SECONDS)
+        if not self.kept:
+            await self.close()
+
+    async def watch(self, on: bool) -> None:
+        """Have its picture come, or not, while it stays open."""
+        await self._aside.run(self._watch(on))
+
+    async def order(self, order: Order) -> PtzResult | None:
+        """Have it move; None while it is not open."""
+        if self._moves is None or not self.is_open:
+            return None
+        return await self._aside.run(self._moves.handle(order))
+
+    def _now(self, state: LinkState, reason: str = "") -> None:
+        self.state, self.reason, self.seen = state, reason, self.seen or state is not LinkState.CLOSED
+        self._told()
+
+    # -- aside
+
+    async def _open(self) -> None:
+        from luxxon_core.operator.camera import opened
+        from luxxon_core.operator.ptz import Controls, offered
+        from luxxon_core.source import PoseSource, PtzControl
+
+        source = await opened(self.found.source_type, self.found.config)
+        await source.__aenter__()
+        self._source = source
+        self.profiles, self.information = tuple(source.media_profiles()), source.device_information
+        self.controls = offered(source)
+        self.capabilities = capabilities_of(source)
+        self._moves = Controls(source, self.controls)
+        self.health = source.health()
+        await self._watch(True)
+        self._running = []
+        if isinstance(source, PtzControl):
+            self._running.append(asyncio.create_task(self._always(self._follow_ptz, source), name="ptz"))
+        if isinstance(source, PoseSource):
+            self._running.append(asyncio.create_task(self._always(self._follow_pose, source), name="pose"))
+
+    async def _close(self) -> None:
+        await self._watch(False)
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        moves, self._moves = self._moves, None
+        if moves is not None:
+            await moves.halt()
+        source, self._source = self._source, None
+        if source is not None:
+            with suppress(Exception):  # a plugin's: closed or not, it is let go
+                await source.__aexit__(None, None, None)
+
+    async def _watch(self, on: bool) -> None:
+        preview, self._preview = self._preview, None
+        if preview is not None:
+            preview.cancel()
+            await asyncio.gather(preview, return_exceptions=True)
+        if on and self._source is not None:
+            self._preview = asyncio.create_task(self._always(self._read, self._source), name="preview")
+
+    async def _always(self, work: Callable[[Any], Awaitable[None]], source: Source) -> None:
+        """Do it for ever; a camera that fails is asked again."""
+        while True:
+            try:
+                await work(source)
+            except LuxxonError as error:
+                self._home.tell(self._failing, error.message)
+            except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
+                self._home.tell(self._failing, f"its plugin failed ({type(error).__name__})")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _failing(self, reason: str) -> None:
+        if reason != self.reason:
+            self.reason = reason
+            self._told()
+
+    async def _read(self, source: Source) -> None:
+        profile = source.media_profiles()[0]
+        async with aclosing(source.frames(profile, PREVIEW_WIDTH, PREVIEW_FPS)) as frames:
+            async for frame in frames:
+                if self.reason:
+                    self._home.tell(self._failing, "")
+                self.frame, self.health = frame, source.health()
+                self.number += 1
+                if self.number == 1:
+                    self._home.tell(self._pictured.set)
+
+    async def _follow_ptz(self, _source: Source) -> None:
+        from luxxon_core.controls.schemas import GetPresets, GetStatus
+
+        moves = self._moves
+        assert moves is not None, "made before"
+        presets = (await moves.handle(GetPresets())).presets
+        self._home.tell(self._moved, None, presets or ())
+        while True:
+            status = (await moves.handle(GetStatus())).status
+            self._home.tell(self._moved, status, None)
+            await asyncio.sleep(STATUS_SECONDS / 4 if moves.running else STATUS_SECONDS)
+
+    def _moved(self, status: PtzStatus | None, presets: Sequence[PtzPreset] | None) -> None:
+        found = self.presets if presets is None else tuple(presets)
+        if (status or self.status, found) != (self.status, self.presets):
+            self.status, self.presets = status or self.status, found
+            self._told()
+
+    async def _follow_pose(self, source: Any) -> None:
+        async with aclosing(source.poses()) as poses:
+            async for pose in poses:
+                self._home.tell(self._placed, pose)
+
+    def _placed(self, pose: GeoPose) -> None:
+        self.pose = pose
+        self._told()
+
+
+def capabilities_of(source: object) -> tuple[str, ...]:
+    """What a source can do beside showing a picture, in words."""
+    from luxxon_core.source import AudioSource, GimbalControl, PoseSource, PtzControl, ZoomControl
+
+    kinds = {
+        "pan-tilt-zoom": PtzControl,
+        "gimbal": GimbalControl,
+        "zoom": ZoomControl,
+        "position": PoseSource,
+        "sound": AudioSource,
+    }
+    return tuple(word for word, kind in kinds.items() if isinstance(source, kind))

@@ -1,0 +1,70 @@
+"""A card with a line to type into: a passphrase, a name, an amount."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from luxxon_tui.rows import EMPTY, Row, Span, row
+from luxxon_tui.widgets.field import Field
+from luxxon_tui.widgets.lines import Lines
+
+
+class Ask(ModalScreen[str | None]):
+    """Dismisses with what was typed, or None.
+
+    Args:
+        title: ``Open the wallet``
+        facts: what it is about.
+        wrong: what was wrong with the last answer.
+        secret: shown as dots.
+        value: what stands there at first.
+    """
+
+    CSS = """
+    Ask { align: center middle; background: $background 60%; }
+    Ask > Vertical {
+        width: 60; max-width: 100%; height: auto;
+        background: $surface; border-left: outer $accent; padding: 1 2;
+    }
+    Ask Field { margin-bottom: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Leave")]
+
+    def __init__(
+        self, title: str, *facts: Row | str, wrong: str = "", secret: bool = False, value: str = ""
+    ) -> None:
+        super().__init__()
+        self._about = [
+            row(Span(title, "bright", bold=True)),
+            *(row(Span(fact, "muted")) if isinstance(fact, str) else fact for fact in facts),
+            EMPTY if not wrong else row(Span("✕ ", "bad"), wrong),
+        ]
+        self._secret, self._value = secret, value
+
+    def compose(self) -> ComposeResult:
+        about = self._about
+        with Vertical():
+            yield Lines(lambda _width: about, ground="surface")
+            yield Field(self._value, password=self._secret)
+            yield Lines(
+                lambda _width: [
+                    row(
+                        Span("enter", "text", bold=True), Span(" go on   ", "muted"),
+                        Span("esc", "text", bold=True, action="screen.leave"),
+                        Span(" not now", "muted", action="screen.leave"),
+                    )
+                ],
+                ground="surface",
+            )  # fmt: skip
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,376 @@
+"""The Workspace screen: its name, its members, its keys, its cameras."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import frames
+import httpx
+import msgspec
+import pytest
+from frames import shows, text_of
+from rich.cells import cell_len
+from scenes import NOW, WALLET, WORKSPACE, until
+from textual.pilot import Pilot
+
+from luxxon_core.access.schemas import ApiKey, Member
+from luxxon_core.client import Luxxon
+from luxxon_core.kernel.wire import Timestamp, to_builtins
+from luxxon_tui.app import ConsoleApp
+from luxxon_tui.connect.opening import Connected
+from luxxon_tui.rows import width_of
+from luxxon_tui.screens import workspace_panels as panels
+from luxxon_tui.screens.workspace import WorkspaceScreen
+from luxxon_tui.screens.workspace_cards import MintCard, SecretCard
+from luxxon_tui.screens.workspace_panels import Device
+from luxxon_tui.store import Store, Who
+from luxxon_tui.widgets.row_list import RowList
+
+OTHER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+THIRD = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+PLAINTEXT = "lux_test_" + "0123456789abcdef" * 3
+
+
+def member(address: str, role: str, days: int) -> Member:
+    return Member(address, role, Timestamp.of(NOW - timedelta(days=days)))
+
+
+def key(
+    number: int, label: str, *scopes: str, revoked: float | None = None, used: float | None = None
+) -> ApiKey:
+    """``revoked`` and ``used``: seconds ago."""
+    ended = None if revoked is None else NOW - timedelta(seconds=revoked)
+    return ApiKey(
+        f"{number:08x}-2222-4b6f-9a2e-0d1f6c5b7e21",
+        WORKSPACE,
+        f"lux_test_{number:04x}",
+        label,
+        "TEST",
+        list(scopes),
+        None if used is None else Timestamp.of(NOW - timedelta(seconds=used)),
+        None if ended is None else Timestamp.of(ended),
+        None if ended is None else Timestamp.of(ended + timedelta(seconds=60)),
+        Timestamp.of(NOW - timedelta(days=number)),
+        WALLET,
+    )
+
+
+MEMBERS = (member(WALLET, "OWNER", 120), member(OTHER, "ADMIN", 31), member(THIRD, "VIEWER", 2))
+KEYS = (
+    key(1, "notebook", "sessions:read", "sessions:create", "pricing:read", "wallet:read", used=600),
+    key(2, "ptz-04", "sessions:read", "sessions:operate", used=12),
+    key(3, "old edge box", "sessions:read", "sessions:operate", revoked=17),
+    key(4, "last year's newsroom bot", "sessions:read", revoked=86_400 * 9),
+)
+DEVICES = (
+    Device("roof", "rtsp-ptz", "roof", "ONLINE"),
+    Device("desk", "webcam", "desk", "OFFLINE"),
+    Device("drone", "mavlink", "drone-9", None),
+)
+
+
+def stored(state: str, *, role: str = "OWNER") -> Store:
+    """A store in one of the states, with a wallet of a role; ``key`` is an API key."""
+    store = frames.stored(state)
+    if state == "empty":
+        store.who.set(Who(wallet=WALLET))
+        store.workspace.set(None)
+    elif state != "loading" and role != "key":
+        store.who.set(Who(WORKSPACE, "acme-drones", "acme-drones", role=role, wallet=WALLET))
+    return store
+
+
+def screen_of(app: ConsoleApp) -> WorkspaceScreen:
+    screen = frames.pane(app)
+    assert isinstance(screen, WorkspaceScreen)
+    return screen
+
+
+async def filled(pilot: Pilot[Any]) -> None:
+    """The lists have been read."""
+    app = pilot.app
+    assert isinstance(app, ConsoleApp)
+    await until(lambda: app.loaded)
+    who = app.store.who.value
+    if who is not None and who.workspace_id is not None:
+        lists = (MEMBERS, KEYS) if who.is_wallet else (None, None)
+        screen_of(app).take(*lists, DEVICES)
+    await pilot.pause()
+    await pilot.pause()
+
+
+SIZES = pytest.mark.parametrize("size", frames.SIZES, ids=["80x24", "120x36"])
+
+
+@SIZES
+@pytest.mark.parametrize("state", frames.STATES)
+async def test_every_row_fits(state: str, size: tuple[int, int]) -> None:
+    app = frames.console(stored(state), "workspace")
+    async with app.run_test(size=size) as pilot:
+        await filled(pilot)
+        strips = app.screen._compositor.render_strips()
+    assert [sum(cell_len(text) for text, _, _ in strip) for strip in strips] == [size[0]] * size[1]
+
+
+@SIZES
+@pytest.mark.parametrize("state", frames.STATES)
+def test_it_looks(snap_compare: Callable[..., bool], state: str, size: tuple[int, int]) -> None:
+    app = frames.console(stored(state), "workspace")
+    assert snap_compare(app, terminal_size=size, run_before=filled)
+
+
+@SIZES
+@pytest.mark.parametrize("role", ["VIEWER", "key"])
+def test_what_may_not_be_done_is_said(
+    snap_compare: Callable[..., bool], role: str, size: tuple[int, int]
+) -> None:
+    app = frames.console(stored("filled", role=role), "workspace")
+    assert snap_compare(app, terminal_size=size, run_before=filled)
+
+
+@SIZES
+@pytest.mark.parametrize("card", ["mint", "secret", "role", "revoke"])
+def test_cards_look(snap_compare: Callable[..., bool], card: str, size: tuple[int, int]) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await filled(pilot)
+        app = pilot.app
+        if card == "mint":
+            app.push_screen(MintCard("TEST"))
+            await pilot.pause()
+            await pilot.press("tab", "down", "space")
+        elif card == "secret":
+            app.push_screen(SecretCard("edge box", PLAINTEXT))
+        else:
+            app.server.connected = Connected(Luxxon("http://market.test/api/v1"))  # type: ignore[attr-defined]
+            screen_of(app)._read_for = (WORKSPACE, "OWNER", WALLET)  # type: ignore[arg-type]
+            await pilot.press(*(("shift+tab", "o") if card == "role" else ("x",)))
+        await pilot.pause()
+        await pilot.pause()
+
+    app = frames.console(stored("filled"), "workspace")
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+def test_rows_keep_to_their_width() -> None:
+    long = [msgspec.structs.replace(each, label="a label without an end " * 5) for each in KEYS]
+    devices = [Device("n" * 60, "k" * 60, "w" * 40, state) for state in ("ONLINE", "BUSY", None)]
+    for who in (
+        None,
+        Who(WORKSPACE, "n" * 80, "s" * 80, scopes=("sessions:read",) * 8),
+        stored("filled").who.value,
+    ):
+        for width in (50, 67, 78):
+            items = [
+                *panels.members_items(MEMBERS, who, "", frames.PLAIN.zone),
+                *panels.members_items(None, who, "a fault " * 30, frames.PLAIN.zone),
+                *panels.keys_items(long, who, "", NOW, frames.PLAIN.zone),
+                *panels.keys_items((), who, "", NOW, frames.PLAIN.zone),
+                *panels.devices_items(devices, ""),
+                *panels.devices_items((), ""),
+            ]
+            assert max(width_of(item.content(width - 1)) for item in items) <= width - 1
+            heads = [
+                panels.members_head(who, MEMBERS, width, focused=True),
+                panels.keys_head(who, KEYS, width, focused=False),
+                panels.devices_head(DEVICES, width, focused=False),
+                *panels.facts(stored("filled").workspace.value, who, width),
+            ]
+            assert max(map(width_of, heads)) <= width
+
+
+# -- against a server in memory
+
+
+class Market:
+    """Members and keys of one workspace, behind the wire."""
+
+    def __init__(self) -> None:
+        self.members = {each.wallet_address: each for each in MEMBERS}
+        self.keys = {each.id: each for each in KEYS}
+        self.asked: list[tuple[str, str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix(f"/api/v1/workspaces/{WORKSPACE}")
+        body = json.loads(request.content) if request.content else None
+        if request.method != "GET":
+            self.asked.append((request.method, path, body))
+        answer = self.answer(request.method, path, body)
+        return httpx.Response(200, json={"status": "success", "data": answer, "requestId": "r"})
+
+    def answer(self, method: str, path: str, body: Any) -> Any:  # noqa: PLR0911  # one each
+        if path == "/members" and method == "POST":
+            made = member(body["walletAddress"], body["role"], 0)
+            self.members[made.wallet_address] = made
+            return to_builtins(made)
+        if path.startswith("/members/"):
+            gone = self.members.pop(path.removeprefix("/members/"))
+            return {"removed": True, "walletAddress": gone.wallet_address, "consistencyToken": None}
+        if path == "/members":
+            return [to_builtins(each) for each in self.members.values()]
+        if path == "/api-keys" and method == "POST":
+            made_key = key(9, body["label"], *body["scopes"])
+            self.keys[made_key.id] = made_key
+            return {**to_builtins(made_key), "plaintext": PLAINTEXT}
+        if path.endswith("/revoke"):
+            found = self.keys[path.split("/")[2]]
+            at = NOW
+            ended = msgspec.structs.replace(
+                found,
+                revoked_at=Timestamp.of(at),
+                grace_period_end=Timestamp.of(at + timedelta(seconds=60)),
+            )
+            self.keys[ended.id] = ended
+            return to_builtins(ended)
+        if path == "/api-keys":
+            return [to_builtins(each) for each in self.keys.values()]
+        return []
+
+
+@asynccontextmanager
+async def acting(market: Market, clock: list[datetime] | None = None) -> AsyncIterator[Any]:
+    """The screen of an owner, read from a market."""
+    app = frames.console(stored("filled"), "workspace")
+    if clock is not None:
+        app.clock = lambda: clock[0]
+    async with (
+        Luxxon("http://market.test/api/v1", transport=httpx.MockTransport(market)) as api,
+        app.run_test(size=(120, 36), notifications=True) as pilot,
+    ):
+        app.server.connected = Connected(api)
+        screen_of(app).redraw()
+        await shows(app, "notebook")
+        yield app, pilot
+
+
+@pytest.fixture(autouse=True)
+def _no_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+async def test_a_key_is_minted_and_its_plaintext_is_shown_once() -> None:
+    market = Market()
+    async with acting(market) as (app, pilot):
+        await pilot.press("m")
+        await shows(app, "New TEST key")
+        await pilot.press("enter")
+        await shows(app, "Say what it is for")
+        await pilot.press(*"edge", "tab", "down", "down", "space", "enter")
+        await shows(app, "The key of edge")
+        assert PLAINTEXT not in text_of(app), "behind a key"
+        await pilot.press("enter")
+        await shows(app, "copy it first")
+        await pilot.press("c")
+        assert app.clipboard == PLAINTEXT
+        await shows(app, "copied")
+        await pilot.press("enter")
+        await until(lambda: app.screen is screen_of(app))
+        await shows(app, "API keys 3")
+        assert screen_of(app)._list("keys").key == key(9, "").id
+        assert PLAINTEXT not in text_of(app)
+    (_, path, body) = market.asked[0]
+    scopes = ["sessions:read", "sessions:operate", "pricing:read"]
+    assert path == "/api-keys" and body == {"label": "edge", "environment": "TEST", "scopes": scopes}
+
+
+async def test_a_revoked_key_counts_its_grace_down() -> None:
+    market, clock = Market(), [NOW]
+    async with acting(market, clock) as (app, pilot):
+        await pilot.press("x")
+        await shows(app, "Revoke the key?")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert market.asked == []
+        await pilot.press("x")
+        await shows(app, "Revoke the key?")
+        await pilot.press("enter")
+        await shows(app, "works for 1:00")
+        assert market.asked == [("POST", f"/api-keys/{KEYS[0].id}/revoke", None)]
+        clock[0] = NOW + timedelta(seconds=23)
+        await shows(app, "works for 0:37")
+        clock[0] = NOW + timedelta(seconds=61)
+        await shows(app, "revoked 13 May 2026")
+        assert "works for" not in text_of(app)
+
+
+async def test_members_are_added_changed_and_removed() -> None:
+    market = Market()
+    fourth = "0x" + "4" * 40
+    async with acting(market) as (app, pilot):
+        await pilot.press("a", *"0x12", "enter")
+        await shows(app, "no address")
+        await pilot.press("ctrl+u", *fourth, "enter")
+        await shows(app, "Role of 0x4444")
+        await pilot.press("down", "enter")
+        await shows(app, "Members 4")
+        screen_of(app).set_focus(screen_of(app)._list("members"))
+        await pilot.press("down", "o")
+        await shows(app, "Role of 0xf39F")
+        await pilot.press("up", "enter")
+        await until(lambda: market.members[OTHER].role == "VIEWER")
+        await shows(app, "Members 4")
+        await pilot.press("x")
+        await shows(app, "Remove the member?")
+        await pilot.press("enter")
+        await shows(app, "Members 3")
+    assert market.members[fourth].role == "ADMIN" and OTHER not in market.members
+
+
+async def test_a_new_name_is_sent() -> None:
+    market = Market()
+    async with acting(market) as (app, pilot):
+        await pilot.press("n")
+        await shows(app, "Rename the workspace")
+        await pilot.press("ctrl+u", *"north", "enter")
+        await until(lambda: bool(market.asked))
+    assert market.asked == [("PATCH", "", {"name": "north"})]
+
+
+async def test_a_viewer_and_a_key_change_nothing() -> None:
+    for role in ("VIEWER", "key"):
+        app = frames.console(stored("filled", role=role), "workspace")
+        async with app.run_test(size=(120, 36)) as pilot:
+            await filled(pilot)
+            text = text_of(app)
+            assert "mints and revokes keys" in text and "m mint" not in text
+            for pressed in ("m", "a", "x", "o"):
+                await pilot.press(pressed)
+            await pilot.pause()
+            assert app.screen is screen_of(app)
+
+
+async def test_a_click_chooses_and_the_palette_finds() -> None:
+    app = frames.console(stored("filled"), "workspace")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await filled(pilot)
+        await pilot.click("#members", offset=(4, 1))
+        members = app.screen.query_one("#members", RowList)
+        assert members.key == OTHER and app.focused is members
+        await pilot.press("c")
+        assert app.clipboard == OTHER
+        things = {thing.title: thing for thing in screen_of(app).things()}
+        assert "API key notebook" in things and "Device roof" in things
+        things["API key ptz-04"].open()
+        await until(lambda: screen_of(app)._list("keys").key == KEYS[1].id)
+
+
+async def test_the_cameras_of_the_file_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "luxxon.toml").write_text(
+        '[cameras.roof]\ntype = "testcard"\n[cameras.desk]\ntype = "webcam:0"\n'
+        '[cameras.desk.operate]\nslug = "desk-two"\n'
+    )
+    async with acting(Market()) as (app, _pilot):
+        await shows(app, "Devices 2")
+        await shows(app, "desk-two")
+        await shows(app, "testcard")
+
+
+async def test_a_file_with_a_fault_says_which(tmp_path: Path) -> None:
+    (tmp_path / "luxxon.toml").write_text("[cameras.roof]\nlat = 5\n")
+    async with acting(Market()) as (app, _pilot):
+        await shows(app, "type")
+        assert screen_of(app)._faults["devices"]
