@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services postgis chromium check format bench soak screenshots lock schema openapi contracts \
+.PHONY: help demo test services postgis chromium rtsp players check format bench soak screenshots lock schema openapi contracts \
   contracts-test clean
 
 help:  ## List the targets
@@ -23,7 +23,7 @@ demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--head
 test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo"
 	$(BIN)/python -m pytest $(ARGS)
 
-services: postgis chromium $(SPICE)  ## Install what tests run against, beside what pip brings
+services: postgis chromium rtsp $(SPICE)  ## Install what tests run against, beside what pip brings
 
 check: $(READY)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ format: $(READY)  ## Rewrite files as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) postgis chromium $(SOLC) $(SPICE)  ## Measure figures against limits taken in the same run
+bench: $(READY) postgis chromium rtsp players $(SOLC) $(SPICE)  ## Measure figures against limits taken in the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 soak: $(READY)  ## Watch the media edge for growth: make soak ARGS=5 (minutes; 15 when not given)
@@ -81,6 +81,12 @@ postgis:
 
 chromium:
 	@.ci/chromium
+
+rtsp:
+	@.ci/rtsp
+
+players:
+	@.ci/players
 
 # SpiceDB's engine and anvil, for Linux on x86-64 alone.
 $(SPICE): tests/node/package-lock.json
