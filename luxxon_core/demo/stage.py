@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from luxxon_core.operator.agent import OperatorAgent
     from luxxon_core.source import Source
 
-CONSUMER_SCOPES = ("sessions:read", "sessions:create", "wallet:read")
+CONSUMER_SCOPES = ("sessions:read", "sessions:create", "pricing:read", "wallet:read")
 SUPPLIER_SCOPES = ("sessions:read", "sessions:operate")
 GAS_WEI = 10**18
 
