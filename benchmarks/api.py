@@ -194,12 +194,8 @@ class Figure:
     cpu_us: float
 
 
-async def load(server: Server, requests: Sequence[bytes], *, awake: bool = False) -> Figure:
-    """Each connection repeats one of the requests.
-
-    A client that is ``awake`` never waits for the kernel: on a virtual machine to wake a sleeping core costs
-    whoever sends up to 30 us, which the faster of two servers, whose client is always busy, does not pay.
-    """
+async def load(server: Server, requests: Sequence[bytes]) -> Figure:
+    """Each connection repeats one of the requests."""
     loop, begun, cpu = asyncio.get_running_loop(), time.perf_counter(), server.cpu()
     until = begun + SECONDS
     clients: list[Client] = []
@@ -207,15 +203,7 @@ async def load(server: Server, requests: Sequence[bytes], *, awake: bool = False
         made = functools.partial(Client, requests[number % len(requests)], until)
         _, client = await loop.create_connection(made, "127.0.0.1", server.told["port"])
         clients.append(client)
-    done = asyncio.gather(*(client.done for client in clients))
-
-    def stay_awake() -> None:
-        if not done.done():
-            loop.call_soon(stay_awake)
-
-    if awake:
-        stay_awake()
-    await done
+    await asyncio.gather(*(client.done for client in clients))
     answers = sum(client.answers for client in clients)
     return Figure(answers / (time.perf_counter() - begun), (server.cpu() - cpu) / answers * 1e6)
 

@@ -69,7 +69,9 @@ async def transfers(books: Books, number: int, at_once: int, read: bool) -> floa
 
     async def reads() -> None:
         while sent:
-            receipt = await chain.request("eth_getTransactionReceipt", sent.pop())
+            one = sent.pop()
+            while (receipt := await chain.request("eth_getTransactionReceipt", one)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # the last block is not mined yet
             assert receipt["status"] == "0x1"
 
     async def side_by_side(work: Callable[[], Coroutine[None, None, None]]) -> None:
