@@ -1,4 +1,4 @@
-"""From nothing to the first picture, and straight in the next time, through the program on a terminal."""
+"""From nothing to the first picture, through the program on a terminal."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def console(environment: Mapping[str, str]) -> AsyncIterator[Console]:
         shown.close()
 
 
-async def test_first_start_to_the_first_picture_and_straight_in_afterwards(tmp_path: Path) -> None:
+async def test_first_start_to_the_first_picture(tmp_path: Path) -> None:
     profile = tmp_path / "config" / "luxxon.toml"
     environment = {"LUXXON_CONSOLE_FILE": str(profile), "XDG_DATA_HOME": str(tmp_path / "data")}
     async with console(environment) as shown:
@@ -100,12 +100,3 @@ async def test_first_start_to_the_first_picture_and_straight_in_afterwards(tmp_p
         await shown.says("LIVE", 60)
         await shown.says(HALF_BLOCKS, 60)
         assert 'profile = "embedded"' in profile.read_text()
-        shown.press("q")
-        await shown.says("Leave while")
-        shown.press("\r")
-        assert await asyncio.wait_for(shown.process.wait(), 60) == 0
-    async with console(environment) as shown:
-        await shown.says("home", 150)
-        assert "Try it here" not in shown.all
-        shown.press("q")
-        assert await asyncio.wait_for(shown.process.wait(), 60) == 0
