@@ -1,40 +1,39 @@
-"""The console as a program: themes, keys that hold everywhere, and a clean way in and out."""
+"""The console: themes, keys that hold everywhere, and what its screens ask for."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, TextArea
 
 from luxxon_core.kernel.clock import Clock, utc_now
 from luxxon_core.kernel.errors import LuxxonError, StartError
 from luxxon_tui.actions import action, explained, key_rows, keymap
 from luxxon_tui.connect.server_link import ServerLink
-from luxxon_tui.context import ConsoleContext, demo_context
+from luxxon_tui.context import ConsoleContext
 from luxxon_tui.feed import SessionFeed, StoreFeed
 from luxxon_tui.palette import Palette, Places
 from luxxon_tui.places import keep_named
-from luxxon_tui.screens.table import SCREENS, Entry, entry_of, first_start
+from luxxon_tui.screens.table import FIRST_START, SCREENS, Entry, entry_of, first_start
 from luxxon_tui.store import Readiness, Side, Store
 from luxxon_tui.style import APP_CSS
 from luxxon_tui.themes import PALETTES, textual_themes
 from luxxon_tui.video import NoVideo, SessionVideo, VideoFeed
+from luxxon_tui.wary import WaryApp
 from luxxon_tui.widgets.ask import Ask
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.header import HeaderView
+from luxxon_tui.widgets.modal import Modal
 from luxxon_tui.widgets.question import Question, question_card
 
 if TYPE_CHECKING:
@@ -50,15 +49,14 @@ if TYPE_CHECKING:
     from luxxon_tui.store.follow import Follower
 
 
-__all__ = ["ConsoleApp", "demo_context", "main", "run_console"]
-
-INTERRUPTED = 130
+WELCOME = "welcome"
+"""The mode of the first start: nothing is under it, which need not be made, nor its code loaded, before."""
 NEEDED_SOON = tuple(f"luxxon_tui.picture.{name}" for name in ("drivers", "source", "quadrant", "halfblock"))
 """What the first picture needs: imported beside the loop, before it comes."""
 GC_THRESHOLDS = 20_000, 20, 50
 
 
-class ConsoleApp(App[int]):
+class ConsoleApp(WaryApp):
     """The console: one store, one screen for each row of the table, and what holds on all of them.
 
     Args:
@@ -114,11 +112,14 @@ class ConsoleApp(App[int]):
         self.store = store or Store()
         if watch is not None:
             self.store.watched.set(str(watch))
-        self.DEFAULT_MODE = first or ("live" if watch or feed else SCREENS[0].mode)  # type: ignore[misc]  # per console
-        super().__init__()
         self.facts = facts or ConsoleContext()
+        self._first = first or ("live" if watch or feed else SCREENS[0].mode)
+        welcomes = self.facts.fresh and FIRST_START is not None and (api is None or store is not None)
+        self.DEFAULT_MODE = WELCOME if welcomes else self._first  # type: ignore[misc]  # per console
+        super().__init__()
         self.clock = clock
         self.server = ServerLink(self.store, clock, self._passphrase, self.facts.unlock_minutes)
+        self.server.notice = partial(self.notify, title="this machine", timeout=8)
         self._begin = (api, profile_name, profile) if store is None else (None, "", None)
         self._feed = feed
         self._video = open_video
@@ -128,12 +129,15 @@ class ConsoleApp(App[int]):
         self.alone = False
         """Whether the process is the console's: what is loaded then stays, and is kept out of the garbage
         collector's way, whose full rounds would hold up the loop for a tenth of a second."""
+        self.painted = asyncio.Event()
+        """Set when the first frame stands: what it does not need waits for it, code above all."""
         self.loaded = False
         """Whether the code of every screen is there."""
         for theme in textual_themes():
             self.register_theme(theme)
         for entry in SCREENS:
             self.add_mode(entry.mode, partial(_made, entry))
+        self.add_mode(WELCOME, Screen)
         self.theme = self.facts.theme if self.facts.theme in PALETTES else "luxxon-dark"
 
     def get_driver_class(self) -> type[Driver]:
@@ -145,14 +149,29 @@ class ConsoleApp(App[int]):
         return driver_for(usual)
 
     def on_mount(self) -> None:
+        if self.current_mode == WELCOME and (welcome := first_start()) is not None:
+            self.push_screen(welcome, self._welcomed)
+        elif self._begin[0] is not None or self._begin[2] is not None:
+            self.store.readiness.set(Readiness.LOADING)  # as the first frame says
+        self.run_worker(keep_named(self.store), name="places", exit_on_error=True)
+
+    def _connect(self) -> None:
+        """Begin with the server that was given."""
         api, name, profile = self._begin
         if api is not None:
             self.run_worker(self.server.follow(api), name="server", group="server", exclusive=True)
-        elif self.facts.fresh and (welcome := first_start()) is not None:
-            self.push_screen(welcome)
-        elif profile is not None:
+        elif self.current_mode != WELCOME and profile is not None:
             self.open_profile(name, profile)
-        self.run_worker(keep_named(self.store), name="places", exit_on_error=True)
+
+    async def _welcomed(self, _: None) -> None:
+        """The first start is over: there is something to show."""
+        if self.current_mode == WELCOME:
+            await self.switch_mode("live" if self.store.watched.value else self._first)
+
+    def on_ready(self) -> None:
+        """The first frame stands: what it did not need is loaded now."""
+        self.painted.set()
+        self._connect()
         self.run_worker(self._load_screens(), name="screens", exit_on_error=True)
 
     async def _load_screens(self) -> None:
@@ -166,6 +185,7 @@ class ConsoleApp(App[int]):
         if self.alone:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
+            gc.enable()
         self.loaded = True
         if not self.facts.keymap:
             return
@@ -262,9 +282,15 @@ class ConsoleApp(App[int]):
             pool_micro=store.pool_micro,
             side=store.side.value,
             zone=self.facts.zone,
+            progress=store.progress.value if store.readiness.value is Readiness.LOADING else "",
         )
 
     # -- actions
+
+    def action_command_palette(self) -> None:
+        """Not over a card: what it asks about, or for, must be the same when it is answered."""
+        if not isinstance(self.screen, Modal):
+            super().action_command_palette()
 
     async def action_screen(self, mode: str) -> None:
         """Show a screen; under a card, nothing."""
@@ -303,6 +329,9 @@ class ConsoleApp(App[int]):
             return lost and not isinstance(self.focused, Input | TextArea)
         return True
 
+    def running_sessions(self) -> int:
+        return len(self.store.live)
+
     def action_leave(self) -> None:
         """Leave; while something is live it is asked once, and a second time of asking is an answer."""
         live = self.store.live
@@ -311,9 +340,15 @@ class ConsoleApp(App[int]):
             return
         many = "a session is" if len(live) == 1 else f"{len(live)} sessions are"
         self._leaving = question_card(
-            Question(f"Leave while {many} live?", (self.facts.leaving,), "leave", "stay")
+            Question(f"Leave while {many} live?", (self._what_leaving_does(),), "leave", "stay")
         )
         self.push_screen(self._leaving, self._left)
+
+    def _what_leaving_does(self) -> str:
+        connected = self.connected
+        if connected is not None and connected.embedded_url is not None:
+            return "This marketplace stops with the console: it ends, and is paid as it is."
+        return self.facts.leaving
 
     def _left(self, sure: bool | None) -> None:
         self._leaving = None
@@ -338,61 +373,3 @@ class ConsoleApp(App[int]):
 
 def _made(entry: Entry) -> ScreenPane:
     return entry.load()()
-
-
-async def run_console(
-    api: Luxxon | None,
-    session_id: UUID | None,
-    context: ConsoleContext,
-    *,
-    profile: ProfileTable | None = None,
-    profile_name: str = "",
-) -> int:
-    """Show the console in the running event loop until the user leaves; the process's exit code.
-
-    Cancelled, it gives the terminal back before it raises. A session that is still LIVE is left as it is:
-    whoever opened it ends it.
-    """
-    app = ConsoleApp(api, session_id, facts=context, profile=profile, profile_name=profile_name)
-    app.alone = True
-    running = asyncio.create_task(app.run_async(), name="console-app")
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():  # an app that has only begun to start does not hear the first call
-            app.exit()
-            await asyncio.wait((running,), timeout=0.2)
-        raise
-    return app.return_code or 0
-
-
-def main(profile: str | None = None) -> int:
-    """Open the console on a profile; the process's exit code.
-
-    SIGINT, SIGTERM and, where there is one, SIGHUP close it with the terminal given back.
-
-    Args:
-        profile: its name; the one of the settings when not given.
-
-    Raises:
-        StartError: there is no such profile, or a setting does not fit.
-    """
-    from luxxon_tui.connect.profiles import chosen
-
-    name, table, context = chosen(profile)
-
-    async def alone() -> int:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        for each in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, each, None)
-            if number is None:  # Windows has no SIGHUP
-                continue
-            with suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, task.cancel)
-        with suppress(asyncio.CancelledError):
-            return await run_console(None, None, context, profile=table, profile_name=name)
-        return INTERRUPTED
-
-    return asyncio.run(alone())

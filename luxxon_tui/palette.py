@@ -7,9 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.fuzzy import Matcher
+from textual.markup import escape
 
 from luxxon_tui import format as fmt
 from luxxon_tui.actions import explained
+from luxxon_tui.rows import plain
 from luxxon_tui.screens.table import SCREENS
 from luxxon_tui.themes import PALETTES
 
@@ -34,14 +38,16 @@ class Palette(Provider):
     async def discover(self) -> Hits:
         for each in self._commands():
             if each.first:
-                yield DiscoveryHit(each.title, each.run, help=each.help)
+                title = plain(each.title)
+                yield DiscoveryHit(Content(title), each.run, title, help=escape(plain(each.help)))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for each in self._commands():
-            score = max(matcher.match(each.title), 0.8 * matcher.match(each.help))
+            title = plain(each.title)
+            score = max(matcher.match(title), 0.8 * matcher.match(each.help))
             if score > 0:
-                yield Hit(score, matcher.highlight(each.title), each.run, help=each.help)
+                yield Hit(score, _lit(matcher, title), each.run, title, help=escape(plain(each.help)))
 
     def _commands(self) -> Iterator[Command]:
         from luxxon_tui.app import ConsoleApp
@@ -70,6 +76,15 @@ class Palette(Provider):
 
             title = binding.description[0].upper() + binding.description[1:]
             yield Command(title, binding.tooltip, run)
+
+
+def _lit(matcher: Matcher, title: str) -> Content:
+    """A title with the letters that were typed lit; never as markup: some are names that others gave."""
+    content, (_, offsets) = Content(title), matcher.fuzzy_search.match(matcher.query, title)
+    for at in offsets:
+        if not title[at].isspace():
+            content = content.stylize(matcher.match_style, at, at + 1)
+    return content
 
 
 class Places(Palette):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,10 +80,15 @@ def save_receipt(session: SessionView, where: Path, at: datetime) -> Path:
 
 def _path(where: Path, session: SessionView | None, at: datetime, suffix: str) -> Path:
     where.mkdir(parents=True, exist_ok=True)
-    name = f"luxxon-{fmt.short_id(session.id) if session else 'frame'}-{at:%Y%m%d-%H%M%S}"
+    what = re.sub(r"[^0-9A-Za-z]", "", fmt.short_id(session.id)) if session else "frame"  # no path
+    name = f"luxxon-{what}-{at:%Y%m%d-%H%M%S}"
     path = where / f"{name}.{suffix}"
     number = 2
-    while path.exists():
-        path = where / f"{name}-{number}.{suffix}"
-        number += 1
-    return path
+    while True:
+        try:
+            path.touch(exist_ok=False)  # taken at once: two may be saved in one second
+        except FileExistsError:
+            path = where / f"{name}-{number}.{suffix}"
+            number += 1
+        else:
+            return path

@@ -221,7 +221,7 @@ def serve(listen: str, profile: str | None, *, anyone: bool) -> NoReturn:
 
 if __name__ == "__main__":
     from luxxon_core.runner import log_to_stderr
-    from luxxon_tui.app import main
+    from luxxon_tui.program import main
 
     log_to_stderr("critical")
     sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else None))

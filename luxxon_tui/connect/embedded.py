@@ -1,5 +1,5 @@
-"""A marketplace of one's own on this machine: a server, and an operator with a test card, in processes of
-their own, so that nothing they do holds up the console."""
+"""A marketplace of one's own on this machine: a server, and an operator with a camera, in processes of their
+own, so that nothing they do holds up the console, and they are started again when they die."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from luxxon_core.kernel.errors import StartError
 
@@ -19,6 +21,10 @@ END_SECONDS = 20.0
 KEPT_LINES = 400
 LONGEST_LINE = 1 << 18
 CAMERA = "testcard"
+BACKOFF = (0.5, 15.0)
+"""Seconds before one that does not stay is started again, doubling …"""
+STEADY_SECONDS = 60.0
+"""… and the time after which it has stayed."""
 
 
 class Child:
@@ -73,12 +79,17 @@ class Child:
 
     async def _read(self) -> None:
         assert self._process.stderr is not None, "piped"
-        with suppress(ValueError):  # a line without an end
-            async for raw in self._process.stderr:
-                line = raw.decode("utf-8", "replace").rstrip()
-                self._lines.append(line)
-                self._told(line)
-                self._note(line)
+        while True:
+            try:
+                raw = await self._process.stderr.readline()
+            except ValueError:  # a line without an end is left out; one that is not read would hold it up
+                continue
+            if not raw:
+                return
+            line = raw.decode("utf-8", "replace").rstrip()
+            self._lines.append(line)
+            self._told(line)
+            self._note(line)
 
     def _note(self, line: str) -> None:
         try:
@@ -103,40 +114,128 @@ class Child:
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
 
+    async def ended(self) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        return await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+
+@dataclass
+class Kept:
+    """A ``luxxon`` command that is started again when it dies.
+
+    Attributes:
+        start: starts it, and gives it back once it works.
+        what: ``your marketplace``: what the user calls it.
+        notice: is told when it has died, and when it is back.
+    """
+
+    start: Callable[[], Awaitable[Child]]
+    what: str
+    notice: Callable[[str], None]
+    child: Child
+
+    async def run(self) -> None:
+        """Keep it running until cancelled."""
+        delay, loop = BACKOFF[0], asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            code = await self.child.ended()
+            self.notice(f"{self.what} has ended ({_cause(code)}); starting it again")
+            delay = BACKOFF[0] if loop.time() - began > STEADY_SECONDS else min(delay * 2, BACKOFF[1])
+            while True:
+                try:
+                    await self.child.close()
+                    self.child = await self.start()
+                except StartError as error:
+                    self.notice(f"{self.what} does not start: {error.message}")
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, BACKOFF[1])
+                else:
+                    self.notice(f"{self.what} is back")
+                    break
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
 
 @asynccontextmanager
-async def marketplace(data_dir: Path, told: Callable[[str], None]) -> AsyncIterator[str]:
-    """A server on a free port of the loopback address while the block runs; its URL.
+async def _keeping(
+    start: Callable[[], Awaitable[Child]], what: str, notice: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """A command while the block runs, started again whenever it dies."""
+    kept = Kept(start, what, notice, await start())
+    running = asyncio.create_task(kept.run(), name=f"keep {what}")
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await kept.child.close()
+
+
+@asynccontextmanager
+async def marketplace(
+    data_dir: Path, told: Callable[[str], None], notice: Callable[[str], None]
+) -> AsyncIterator[str]:
+    """A server on a free port of the loopback address while the block runs; its URL. One that dies is started
+    again at the same port.
 
     Args:
         told: each line of its log.
+        notice: that it has died, and that it is back.
 
     Raises:
         StartError: it did not start; the message is its own.
     """
     await asyncio.to_thread(data_dir.mkdir, parents=True, exist_ok=True)
-    arguments = ("serve", "--port", "0", "--data-dir", str(data_dir / "server"))
-    child = await Child.start(*arguments, told=told, where=data_dir, environment={})
-    try:
-        served = str((await child.event("serving"))["url"])
-        yield served.removesuffix("/api/v1")
-    finally:
-        await child.close()
+    url, port = "", 0
+
+    async def start() -> Child:
+        nonlocal url, port
+        arguments = ("serve", "--port", str(port), "--data-dir", str(data_dir / "server"))
+        child = await Child.start(*arguments, told=told, where=data_dir, environment={})
+        try:
+            url = str((await child.event("serving"))["url"]).removesuffix("/api/v1")
+        except BaseException:
+            await child.close()
+            raise
+        port = urlsplit(url).port or port
+        return child
+
+    async with _keeping(start, "your marketplace", notice):
+        yield url
 
 
 @asynccontextmanager
 async def operator(
-    url: str, api_key: str, lat: float, lng: float, data_dir: Path, told: Callable[[str], None]
+    url: str,
+    api_key: str,
+    lat: float,
+    lng: float,
+    data_dir: Path,
+    told: Callable[[str], None],
+    notice: Callable[[str], None],
+    camera: str = CAMERA,
 ) -> AsyncIterator[None]:
-    """An operator that shows a test card at a place while the block runs."""
-    child = await Child.start(
-        *("operate", CAMERA, "--lat", str(lat), "--lng", str(lng), "--radius", "500", "--json"),
-        *("--data-dir", str(data_dir / "operator")),
-        told=told,
-        where=data_dir,
-        environment={"LUXXON_URL": url, "LUXXON_API_KEY": api_key},
-    )
-    try:
+    """An operator that shows a camera, by default a test card, at a place while the block runs.
+
+    Args:
+        camera: as ``luxxon operate`` takes it: ``webcam``, ``file:clip.mp4``.
+    """
+
+    async def start() -> Child:
+        return await Child.start(
+            *("operate", camera, "--lat", str(lat), "--lng", str(lng), "--radius", "500", "--json"),
+            *("--data-dir", str(data_dir / "operator")),
+            told=told,
+            where=data_dir,
+            environment={"LUXXON_URL": url, "LUXXON_API_KEY": api_key},
+        )
+
+    async with _keeping(start, "its camera", notice):
         yield
-    finally:
-        await child.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luxxon_core.kernel.errors import NotAuthenticated
-from luxxon_tui.connect.embedded import marketplace, operator
+from luxxon_tui.connect.embedded import CAMERA, marketplace, operator
 from luxxon_tui.connect.signing import NoWorkspace, act_for, found, sign_in
 from luxxon_tui.connect.vault import OpenVault, Vault
 
@@ -36,12 +36,14 @@ class Connected:
         vault: the wallet that has signed in; None with an API key.
         renew: signs in again, where that helps; None with an API key.
         embedded_url: of the marketplace on this machine, if it is one.
+        names: of workspaces that are not the wallet's, by id.
     """
 
     api: Luxxon
     vault: Vault | None = None
     renew: Callable[[], Awaitable[None]] | None = None
     embedded_url: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class Opener:
         passphrase: asks for what opens a keystore; an error of the attempt before is told. None: not now.
         progress: what is being done, in words.
         told: each line that an embedded server logs.
+        notice: what has become of an embedded server: that it died, and is back.
     """
 
     passphrase: Callable[[Path, str], Awaitable[str | None]]
     progress: Callable[[str], None]
     told: Callable[[str], None]
+    notice: Callable[[str], None]
     unlock_minutes: float = 15
 
     @asynccontextmanager
@@ -71,8 +75,8 @@ class Opener:
             async with self._embedded(profile, client) as connected:
                 yield connected
             return
-        secret = profile.api_key.get_secret_value() if profile.api_key else None
-        async with client(profile.api_url, api_key=secret) as api:
+        secret = profile.api_key
+        async with _at(profile.api_url, client, secret) as api:
             if secret is None and profile.wallet is not None:
                 yield await self._signed_in(
                     api, Vault(profile.wallet, self.unlock_minutes), profile.workspace
@@ -117,7 +121,7 @@ class Opener:
         data_dir = profile.data_dir or default_data_dir() / "console"
         async with AsyncExitStack() as stack:
             self.progress("starting a marketplace of your own")
-            url = await stack.enter_async_context(marketplace(data_dir, self.told))
+            url = await stack.enter_async_context(marketplace(data_dir, self.told, self.notice))
             api = await stack.enter_async_context(client(f"{url}/api/v1"))
             wallet = await asyncio.to_thread(_own_wallet, data_dir / "console.key")
 
@@ -133,12 +137,18 @@ class Opener:
                 await renew()
                 await _arrived(api)
             self.progress("starting a camera")
-            key = await self._operator_key(client, url, data_dir)
-            await stack.enter_async_context(operator(url, key, *HOME, data_dir, self.told))
-            yield Connected(api, OpenVault(wallet, data_dir / "console.key"), renew, url)
+            key, names = await self._operator_key(client, url, data_dir)
+            camera = profile.camera or CAMERA
+            await stack.enter_async_context(
+                operator(url, key, *HOME, data_dir, self.told, self.notice, camera)
+            )
+            yield Connected(api, OpenVault(wallet, data_dir / "console.key"), renew, url, names)
 
-    async def _operator_key(self, client: type[Luxxon], url: str, data_dir: Path) -> str:
-        """A key for the camera's own workspace, minted at each start: the server keeps only hashes."""
+    async def _operator_key(
+        self, client: type[Luxxon], url: str, data_dir: Path
+    ) -> tuple[str, Mapping[str, str]]:
+        """A key for the camera's own workspace, minted at each start as the server keeps only hashes; and
+        what that workspace is called, by its id."""
         wallet = await asyncio.to_thread(_own_wallet, data_dir / "operator.key")
         async with client(f"{url}/api/v1") as api:
             mine = await sign_in(api, wallet)
@@ -151,7 +161,23 @@ class Opener:
                     await api.workspaces.revoke_api_key(workspace, key.id)
             scopes = ("sessions:read", "sessions:operate")
             made = await api.workspaces.create_api_key(workspace, label="camera", scopes=scopes)
-            return made.plaintext
+            return made.plaintext, {each.id: each.name for each in mine}
+
+
+def _at(url: str, client: type[Luxxon], api_key: str | None) -> Luxxon:
+    """A client of an address that somebody has written into a file.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    import httpx
+
+    from luxxon_core.kernel.errors import InvalidInput
+
+    try:
+        return client(url, api_key=api_key)
+    except (httpx.InvalidURL, UnicodeError):
+        raise InvalidInput("server:url", "The profile's url is no address of a server") from None
 
 
 def _client() -> type[Luxxon]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from luxxon_core.kernel.errors import StartError
@@ -24,12 +25,15 @@ def chosen(wanted: str | None) -> tuple[str, ProfileTable, ConsoleContext]:
         StartError: there is none of that name, or a setting does not fit.
     """
     from luxxon_core.profiles import ProfileTable, load_console
-    from luxxon_core.settings import load_client
 
-    settings, client = load_console(), load_client()
+    settings = load_console()
     known = {EMBEDDED: ProfileTable(embedded=True), **settings.profiles}
-    if client.api_key is not None:
-        known[ENVIRONMENT] = ProfileTable(url=client.url, api_key=client.api_key)
+    if os.environ.get("LUXXON_API_KEY"):
+        from luxxon_core.settings import load_client  # heavy: not where there is no key
+
+        client = load_client()
+        if client.api_key is not None:
+            known[ENVIRONMENT] = ProfileTable(url=client.url, api_key=client.api_key.get_secret_value())
     name = wanted or (ENVIRONMENT if ENVIRONMENT in known else settings.profile or EMBEDDED)
     if name not in known:
         raise StartError(message=f"there is no profile {name}; there are {', '.join(known)}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +14,16 @@ from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import LuxxonError, NotAuthenticated
 from luxxon_tui.connect.opening import Connected, Opener
 from luxxon_tui.store import Readiness, Store
-from luxxon_tui.store.follow import Follower, failed
 
 if TYPE_CHECKING:
     from luxxon_core.client import Luxxon
     from luxxon_core.client.wallet import LocalWallet
     from luxxon_core.profiles import ProfileTable
+    from luxxon_tui.store.follow import Follower
+
+GIVE_UP_SECONDS, PARTED_SECONDS = 3.0, 20.0
+FOLLOW = "luxxon_tui.store.follow"
+"""Imported beside the loop, and after the first paint: it brings the schemas of the whole API."""
 
 
 class ServerLink:
@@ -34,11 +41,20 @@ class ServerLink:
         unlock_minutes: float,
     ) -> None:
         self._store, self._clock = store, clock
-        self._opener = Opener(passphrase, store.progress.set, store.log, unlock_minutes)
+        self._opener = Opener(passphrase, store.progress.set, store.log, self._noticed, unlock_minutes)
+        self.notice: Callable[[str], object] = store.progress.set
+        """Is told what has become of a server that runs on this machine."""
         self._changed = asyncio.Event()
         self.connected: Connected | None = None
+        self._task: asyncio.Task[object] | None = None
         self.follower: Follower | None = None
         self.profile_name = ""
+        self._acting: str | None = None
+        """The workspace that was switched to; None is the profile's own."""
+
+    def _noticed(self, words: str) -> None:
+        self.notice(words)
+        self.retry()  # what has come back is asked now, and not when the back-off has passed
 
     @property
     def api(self) -> Luxxon | None:
@@ -47,21 +63,30 @@ class ServerLink:
 
     async def follow(self, api: Luxxon) -> None:
         """Fill the store by a client that somebody else has opened, until cancelled."""
+        await asyncio.to_thread(import_module, FOLLOW)
         await self._followed(Connected(api))
 
     async def open(self, name: str, profile: ProfileTable) -> None:
         """Connect and fill the store until cancelled; what keeps it from that is told there, until
         :meth:`retry`."""
-        store, self.profile_name = self._store, name
+        store, self.profile_name, self._task = self._store, name, asyncio.current_task()
+        if self.follower is not None:
+            self.follower.part()  # its way out may take longer than the next one's way in
         if store.readiness.value is not Readiness.IDLE:
             store.forget()
+        store.readiness.set(Readiness.LOADING)
+        follow = await asyncio.to_thread(import_module, FOLLOW)
         while True:
             store.readiness.set(Readiness.LOADING)
             try:
                 async with self._opener.open(profile) as connected:
-                    await self._followed(connected)
+                    try:
+                        await self._followed(connected)
+                    finally:
+                        if profile.embedded:  # its camera stops with it: nothing would come any more
+                            await self._give_up(connected.api)
             except LuxxonError as error:
-                store.failure.set(failed(error, "console"))
+                store.failure.set(follow.failed(error, "console"))
                 store.readiness.set(Readiness.FAILED)
                 self._changed.clear()
                 await self._changed.wait()
@@ -69,15 +94,39 @@ class ServerLink:
 
     async def _followed(self, connected: Connected) -> None:
         """Fill the store from a server; again from the start when another workspace is chosen."""
+        from luxxon_tui.store.follow import Follower
+
+        renew = partial(self._renewed, connected.renew, connected.api) if connected.renew else None
         try:
-            self.connected = connected
+            self.connected, self._acting = connected, None
             while True:
                 self._changed.clear()
-                self.follower = Follower(connected.api, self._store, self._clock, connected.renew)
+                self._store.names.set(connected.names)
+                self.follower = Follower(connected.api, self._store, self._clock, renew)
                 await self._until_changed(self.follower)
                 self._store.forget()
         finally:
-            self.connected = self.follower = None
+            if self.connected is connected:  # the next one may be there already
+                self.connected = self.follower = None
+
+    async def parted(self) -> None:
+        """Wait until what :meth:`open` opened is closed, after it was cancelled."""
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=PARTED_SECONDS)
+
+    async def _give_up(self, api: Luxxon) -> None:
+        """End what has been asked for and still runs, so that it is paid as it is and holds no camera."""
+        with suppress(LuxxonError, TimeoutError):  # then its time runs out, without a charge
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                asked = await api.sessions.list(state=("REQUESTED", "ASSIGNED", "LIVE"), side="consumer")
+                for one in asked:
+                    await (api.sessions.end if one.state == "LIVE" else api.sessions.cancel)(one.id)
+
+    async def _renewed(self, renew: Callable[[], Awaitable[None]], api: Luxxon) -> None:
+        """Sign in again, and go on acting for the workspace that was chosen since."""
+        await renew()
+        if self._acting is not None:
+            await api.auth.select_workspace(self._acting)
 
     async def _until_changed(self, follower: Follower) -> None:
         running = asyncio.create_task(follower.run(), name="follower")
@@ -87,6 +136,7 @@ class ServerLink:
             if running.done():
                 running.result()  # it only ends by failing
         finally:
+            follower.part()
             for task in (running, changed):
                 task.cancel()
             await asyncio.gather(running, changed, return_exceptions=True)
@@ -99,6 +149,7 @@ class ServerLink:
         """
         if self.api is not None:
             await self.api.auth.select_workspace(workspace_id)
+            self._acting = workspace_id
             self._changed.set()
 
     def retry(self) -> None:

@@ -96,11 +96,12 @@ class Desk:
     # -- what happens
 
     async def read(self, api: Luxxon) -> None:
-        """Read the market; ``refusal`` says why it could not be."""
-        who = self._store.who.value
+        """Read the market, and on the operating side what is asked; ``refusal`` says why it could not be."""
+        who, own = self._store.who.value, self._store.workspace.value
+        supplies = own is None or "SUPPLIER" in own.roles
         try:
-            self.market = await read_market(api, self._store.workspace.value, self.market)
-            if who is not None and who.may("sessions:operate"):
+            self.market = await read_market(api, own, self.market)
+            if self.operating and supplies and who is not None and who.may("sessions:operate"):
                 self.asked = await read_asked(api, self.asking.acting, self.saved)
         except LuxxonError as error:
             self.refusal = Notice("the cameras were not read", error.message, "bad")
@@ -170,7 +171,7 @@ class Desk:
             quote=price.quote,
             quoting=price.asking,
             covering=self.near.covering,
-            nearest_m=self.near.measured[0][1] if self.near.covering else None,
+            nearest_m=self.near.measured[0][1] if self.near.measured else None,
             supply_known=self.loaded,
             pool_micro=store.pool_micro,
             held_micro=store.held_micro,

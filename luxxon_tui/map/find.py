@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from luxxon_core.kernel.geo import Point
@@ -21,6 +20,7 @@ from luxxon_tui.map.work import instead
 from luxxon_tui.rows import EMPTY, Row, Span, cut, row, spread
 from luxxon_tui.widgets.field import Field
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.modal import Modal
 
 if TYPE_CHECKING:
     from luxxon_tui.map.gazetteer import Found
@@ -39,7 +39,7 @@ class Target:
     population: int = 0
 
 
-class Find(ModalScreen[Target | None]):
+class Find(Modal[Target | None]):
     """Asks for a place. Dismisses with it, or with None.
 
     Args:
@@ -65,7 +65,7 @@ class Find(ModalScreen[Target | None]):
         self._targets: tuple[Target, ...] = ()
         self._distances: tuple[float | None, ...] = ()
         self._chosen = 0
-        self._searching = False
+        self._searching = self._submitted = False
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -87,6 +87,7 @@ class Find(ModalScreen[Target | None]):
     # -- looking
 
     def on_input_changed(self, event: Input.Changed) -> None:
+        self._submitted = False
         self._look(event.value)
 
     def _look(self, text: str) -> None:
@@ -109,7 +110,10 @@ class Find(ModalScreen[Target | None]):
     def _take(self, targets: tuple[Target, ...], distances: tuple[float | None, ...]) -> None:
         self._targets, self._distances = targets, distances
         self._chosen, self._searching = 0, False
-        self._draw()
+        if self._submitted and targets:
+            self.dismiss(targets[0])
+        else:
+            self._draw()
 
     # -- choosing
 
@@ -119,6 +123,8 @@ class Find(ModalScreen[Target | None]):
             self._draw()
 
     def on_input_submitted(self) -> None:
+        """Go there; to the likeliest, once it is found, while it is still looked for."""
+        self._submitted = self._searching
         if self._targets and not self._searching:
             self.dismiss(self._targets[self._chosen])
 
@@ -143,7 +149,9 @@ class Find(ModalScreen[Target | None]):
             return [row(Span("cities by name, anywhere by its numbers", "muted"))]
         if self._searching:
             return [row(Span("◌ looking …", "muted"))]
-        if is_short_link(text):
+        if not any(each.isalpha() for each in text):
+            words = "no such point: −90 to 90 north, −180 to 180 east, as 50.85, 4.35"
+        elif is_short_link(text):
             words = "a short link: open it and paste the long one"
         else:
             words = "no coordinates in this link" if "://" in text else "no such place; try its numbers"

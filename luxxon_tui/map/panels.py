@@ -94,7 +94,9 @@ class RequestPanel(Vertical):
         self._rows("yours", lambda width: request.yours_rows(view, width, max(1, room), full=wide))
         self.query_one("#up-to").set_class(view.max_seconds is None, "-invalid")
         self.query_one("#wait").set_class(view.wait_seconds is None, "-invalid")
-        pressing(self.query_one(Primary), off=not (view.ready or view.point is None), tall=full)
+        awaited = view.quoting and view.online  # pressed now, it is asked as soon as there is a price
+        off = not (view.ready or view.point is None or awaited)
+        pressing(self.query_one(Primary), off=off, tall=full)
 
     def _rows(self, name: str, draw: object) -> None:
         self.query_one(f"#{name}", Lines).redraw(draw)  # type: ignore[arg-type]

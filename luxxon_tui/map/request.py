@@ -97,6 +97,7 @@ class RequestView:
     covering: int = 0
     """Cameras that cover the place."""
     nearest_m: float | None = None
+    """How far the nearest of those is, or of all where none covers it."""
     supply_known: bool = False
     pool_micro: int | None = None
     held_micro: int = 0
@@ -126,12 +127,15 @@ class RequestView:
         return held and self.online and not self.sending and self.wait_seconds is not None
 
 
-TOP_UP = "app.screen('wallet')"
+TOP_UP, NEAREST = "app.screen('wallet')", "screen.nearest"
 
 
 def told(view: RequestView) -> Notice | None:
     """What stands in the way, or is worth knowing before money is spent. Words fit 24 cells."""
     uncovered = view.point is not None and view.supply_known and not view.covering
+    elsewhere = Notice("nobody covers it now", "waiting is free")
+    if view.nearest_m is not None:
+        elsewhere = Notice("nobody covers it now", f"n  camera {away(view.nearest_m)} off", "warn", NEAREST)
     lacking = fmt.usdc(-(-view.short_micro // 10_000) * 10_000, fmt.PREVIEW)
     cases = (
         (view.notice is not None, view.notice),
@@ -139,7 +143,7 @@ def told(view: RequestView) -> Notice | None:
         (view.max_seconds is None, Notice("up to: 1 s to 24 h", "such as 5:00 or 90s", "bad")),
         (view.wait_seconds is None, Notice("wait: 5 s to 1 h", "such as 5:00 or 90s", "bad")),
         (view.short_micro > 0, Notice(f"{lacking} USDC short", "5 Wallet: top up", "warn", TOP_UP)),
-        (uncovered, Notice("nobody covers it now", "waiting is free")),
+        (uncovered, elsewhere),
     )
     return next((notice for case, notice in cases if case), None)
 
@@ -196,10 +200,7 @@ def quote_rows(view: RequestView, width: int, *, full: bool) -> list[Row]:
     if full:
         rows.append(progress(width, left / quote.lifetime_s if quote else 0.0, role="coast"))
     rows.append(spread(width, row(Span("cameras", "muted")), _cover(view, full=full)))
-    nearest = None if view.nearest_m is None else fmt.distance(view.nearest_m)
-    rows.append(
-        spread(width, row(Span("nearest", "muted")), figure(*nearest) if nearest else row(none)),
-    )
+    rows.append(spread(width, row(Span("nearest", "muted")), _nearest(view)))
     rate = figure(fmt.usdc(quote.rate_micro, fmt.RATE), "USDC/s") if quote else row(none)
     rows.append(spread(width, row(Span("rate", "muted")), rate))
     if full:
@@ -243,6 +244,13 @@ def _cover(view: RequestView, *, full: bool) -> Row:
         words = words.replace("cover", "covers")
     number = Span(str(count), "text", bold=True) if count else Span("none", "warn")
     return row(number, Span(words if count else "", "muted"))
+
+
+def _nearest(view: RequestView) -> Row:
+    if view.nearest_m is None:
+        return row(Span(fmt.NONE, "faint"))
+    number, _, unit = away(view.nearest_m).rpartition(" ")
+    return figure(number, unit, role="text" if view.covering else "muted")
 
 
 def notice_rows(view: RequestView, width: int, *, full: bool) -> list[Row]:

@@ -32,8 +32,8 @@ class Calls:
 class Events:
     """An event stream that is read at home and told aside."""
 
-    def __init__(self, home: Home, opened: Callable[[], Any]) -> None:
-        self._home, self._opened = home, opened
+    def __init__(self, home: Home, opened: Callable[[], Any], heard: Callable[[Any], None]) -> None:
+        self._home, self._opened, self._heard = home, opened, heard
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[tuple[EventLike | None, LuxxonError | None]] = asyncio.Queue()
         self._reading: asyncio.Task[None] | None = None
@@ -66,6 +66,7 @@ class Events:
         try:
             async with aclosing(self._opened()) as events:
                 async for event in events:
+                    self._heard(event.data)
                     self._tell(event, None)
         except LuxxonError as error:
             self._tell(None, error)
@@ -78,12 +79,16 @@ class Events:
 
 
 class Bridge:
-    """Stands for the client; see :class:`luxxon_core.operator.marketplace.MarketplaceApi`."""
+    """Stands for the client; see :class:`luxxon_core.operator.marketplace.MarketplaceApi`.
 
-    def __init__(self, home: Home, api: MarketplaceApi) -> None:
-        self._home, self._api = home, api
+    Args:
+        heard: is called at home with what each event tells.
+    """
+
+    def __init__(self, home: Home, api: MarketplaceApi, heard: Callable[[Any], None]) -> None:
+        self._home, self._api, self._heard = home, api, heard
         self.sessions: Any = Calls(home, api.sessions)
         self.workspaces: Any = Calls(home, api.workspaces)
 
     def events(self, *, reconnect: bool) -> Events:
-        return Events(self._home, lambda: self._api.events(reconnect=reconnect))
+        return Events(self._home, lambda: self._api.events(reconnect=reconnect), self._heard)

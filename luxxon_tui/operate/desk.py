@@ -1,4 +1,4 @@
-"""What the Cameras screen knows beside the store: the cameras, the open one, the one that is online.
+"""What the Cameras screen knows beside the store: the cameras, the open one, those that are online.
 
 It has no widgets: the screen hands it what the user does, and draws what it holds.
 """
@@ -6,12 +6,14 @@ It has no widgets: the screen hands it what the user does, and draws what it hol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from luxxon_core.kernel.clock import Clock
+from luxxon_core.kernel.errors import StartError
+from luxxon_core.kernel.geo import Point
 from luxxon_core.operator.rules import Rules
 from luxxon_tui.operate.aside import Aside, Home
 from luxxon_tui.operate.finding import Fault, Finder, FoundCamera
@@ -22,7 +24,9 @@ from luxxon_tui.operate.operation import Operation, Terms
 if TYPE_CHECKING:
     from luxxon_core.controls.schemas import Order, PtzResult
     from luxxon_core.operator.marketplace import MarketplaceApi
+    from luxxon_core.plugins import PanelType
     from luxxon_core.workspaces.schemas import Workspace
+    from luxxon_tui.views import SessionView
 
 DEFAULT_RADIUS_M = 500.0
 PRESETS = 9
@@ -46,10 +50,13 @@ class CameraDesk:
         """Whether all places have been looked at once."""
         self.opened: str | None = None
         """The camera whose preview is on."""
-        self.operation: Operation | None = None
+        self.operations: dict[str, Operation] = {}
+        """Of the cameras that are online, or on their way, by the camera's key."""
+        self.past: dict[str, SessionView] = {}
+        """Sessions of cameras that were online before."""
         self.by_rule = False
-        self.radius: float | None = None
-        """What the user chose; otherwise the camera's or the workspace's own."""
+        self.radii: dict[str, float] = {}
+        """Metres that the user chose, by the camera's key; otherwise the camera's or the workspace's own."""
         self.hold = Hold()
         self._ordering = 0
 
@@ -107,12 +114,17 @@ class CameraDesk:
         for key, link in list(self.links.items()):
             if key == but:
                 continue
-            online = self.operation is not None and self.operation.link is link
+            online = key in self.operations
             link.kept = online
             if online:
                 await link.watch(False)
             elif link.is_open:
                 await link.close()
+
+    @property
+    def panels(self) -> Sequence[PanelType]:
+        """What plugins want to be shown."""
+        return self._finder.panels
 
     # -- moving
 
@@ -177,8 +189,8 @@ class CameraDesk:
 
     def radius_of(self, link: CameraLink | None, workspace: Workspace | None) -> float:
         """Metres that are covered, or would be."""
-        if self.radius is not None:
-            return self.radius
+        if link is not None and (chosen := self.radii.get(link.found.key)) is not None:
+            return chosen
         if link is not None and link.found.table is not None:
             return link.found.table.radius_meters
         saved = None if workspace is None else workspace.coverage_radius_meters
@@ -197,12 +209,12 @@ class CameraDesk:
         terms: Terms,
         sign: Callable[[str], str] | None,
     ) -> None:
-        """Be online with an open camera until cancelled.
+        """Be online with an open camera until cancelled; others may be online beside it.
 
         Raises:
             LuxxonError: as :meth:`Operation.run`.
         """
-        operation = self.operation = Operation(
+        operation = self.operations[link.found.key] = Operation(
             api,
             link,
             workspace_id,
@@ -217,8 +229,102 @@ class CameraDesk:
         try:
             await operation.run()
         finally:
-            self.operation = None
+            self.past |= operation.sessions
+            del self.operations[link.found.key]
             self._told()
+
+    def operation_of(self, link: CameraLink | None) -> Operation | None:
+        """That of a camera; None while it is not online."""
+        return None if link is None else self.operations.get(link.found.key)
+
+    def asked(self, first: CameraLink | None = None) -> Operation | None:
+        """The operation whose assignment waits for an answer: that of ``first``, else the longest."""
+        waiting = [one for one in self.operations.values() if one.offer is not None]
+        of_first = next((one for one in waiting if one.link is first), None)
+        return of_first or min(waiting, key=_came_at, default=None)
+
+    @property
+    def sessions(self) -> dict[str, SessionView]:
+        """Sessions that the cameras' own streams have told of."""
+        return self.past | {
+            key: view for one in self.operations.values() for key, view in one.sessions.items()
+        }
+
+    async def switch(self, link: CameraLink, token: str) -> None:
+        """Show and publish another profile of a camera."""
+        await link.switch(token)
+        operation = self.operation_of(link)
+        if operation is not None and link.profile is not None:
+            await operation.switch(link.profile)
+
+    # -- the user's own
+
+    async def tried(self, text: str) -> CameraLink:
+        """The camera that somebody names, not opened yet; it is none of the desk's before :meth:`keep`.
+
+        Raises:
+            LuxxonError: no type of camera takes that.
+        """
+        return CameraLink(await self._aside.run(self._finder.named(text)), self._aside, self._told)
+
+    async def keep(self, link: CameraLink, name: str, place: Point | None = None) -> None:
+        """Write a camera that was tried, or found, into the user's file under a name.
+
+        Raises:
+            StartError: the name is taken or none, or the file cannot be written.
+        """
+        from luxxon_core.camera_file import keep_camera
+
+        found = link.found
+        if f"={name}" in self.links:
+            raise StartError("camera:taken", f"there is a camera {name} already")
+        at = None if place is None else (place.lat, place.lng)
+        await asyncio.to_thread(keep_camera, name, found.type_key, found.config, at)
+        from luxxon_core.operator.config import operate_table
+
+        table = found.table
+        if place is not None:
+            table = operate_table(name, {"lat": place.lat, "lng": place.lng})
+        kept = replace(found, key=f"={name}", name=name, table=table, configured=True, own=True)
+        self._renamed(link, kept)
+
+    async def rename(self, link: CameraLink, name: str) -> None:
+        """Call one of the user's own cameras something else; one that was found is kept by it.
+
+        Raises:
+            StartError: as :meth:`keep`, or it is not the user's own.
+        """
+        from luxxon_core.camera_file import rename_camera
+
+        if not link.found.configured:
+            await self.keep(link, name)
+            return
+        await asyncio.to_thread(rename_camera, link.found.name, name)
+        self._renamed(link, replace(link.found, key=f"={name}", name=name))
+
+    def _renamed(self, link: CameraLink, found: FoundCamera) -> None:
+        before, link.found = link.found.key, found
+        self.links = {one.found.key: one for one in (*self.links.values(), link)}
+        if before in self.radii:
+            self.radii[found.key] = self.radii.pop(before)
+        if self.opened == before:
+            self.opened = found.key
+        self._told()
+
+    async def remove(self, link: CameraLink) -> None:
+        """Take one of the user's own cameras away, its secrets too.
+
+        Raises:
+            StartError: it is not the user's own, or the file cannot be edited.
+        """
+        from luxxon_core.camera_file import forget_camera
+
+        await asyncio.to_thread(forget_camera, link.found.name)
+        self.links.pop(link.found.key, None)
+        if self.opened == link.found.key:
+            self.opened = None
+        await link.close()
+        self._told()
 
     def _of_operation(self, arrived: bool) -> None:
         self._told()
@@ -232,3 +338,7 @@ class CameraDesk:
             if link.is_open:
                 await link.close()
         await self._aside.close()
+
+
+def _came_at(operation: Operation) -> float:
+    return operation.offer.came_at.timestamp() if operation.offer is not None else 0.0

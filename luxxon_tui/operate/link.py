@@ -49,6 +49,10 @@ class CameraLink:
         """The newest picture; it stays when the camera is closed."""
         self.number = 0
         self.profiles: tuple[MediaProfile, ...] = ()
+        self.token: str | None = None
+        """Of the profile that somebody has chosen."""
+        self.trouble = ""
+        """Why it is not online although it should be."""
         self.information: DeviceInformation | None = None
         self.health: Health | None = None
         self.controls: frozenset[str] = frozenset()
@@ -71,6 +75,12 @@ class CameraLink:
     @property
     def is_open(self) -> bool:
         return self.state is LinkState.OPEN
+
+    @property
+    def profile(self) -> MediaProfile | None:
+        """What is shown and published: the chosen one, else the camera's best."""
+        best = self.profiles[0] if self.profiles else None
+        return next((one for one in self.profiles if one.token == self.token), best)
 
     @property
     def source(self) -> Source:
@@ -103,18 +113,30 @@ class CameraLink:
             if self.state is not LinkState.FAILED:
                 self._now(LinkState.CLOSED)
 
+    async def pictured(self, seconds: float) -> bool:
+        """Wait for its first picture; whether it has come in time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pictured.wait(), seconds)
+        return self._pictured.is_set()
+
     async def look(self) -> None:
         """Open it for a picture, and close it again."""
         if self.is_open or not await self.open():
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._pictured.wait(), STILL_SECONDS)
+        await self.pictured(STILL_SECONDS)
         if not self.kept:
             await self.close()
 
     async def watch(self, on: bool) -> None:
         """Have its picture come, or not, while it stays open."""
         await self._aside.run(self._watch(on))
+
+    async def switch(self, token: str) -> None:
+        """Show another profile from now on."""
+        self.token = token
+        if self._preview is not None:
+            await self.watch(True)
+        self._told()
 
     async def order(self, order: Order) -> PtzResult | None:
         """Have it move; None while it is not open."""
@@ -187,7 +209,8 @@ class CameraLink:
             self._told()
 
     async def _read(self, source: Source) -> None:
-        profile = source.media_profiles()[0]
+        profiles = source.media_profiles()
+        profile = next((one for one in profiles if one.token == self.token), profiles[0])
         async with aclosing(source.frames(profile, PREVIEW_WIDTH, PREVIEW_FPS)) as frames:
             async for frame in frames:
                 if self.reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from luxxon_core.operator.config import PrivacyTable
     from luxxon_core.operator.marketplace import MarketplaceApi, SessionLike
     from luxxon_core.operator.presence import Location
+    from luxxon_core.source import MediaProfile
     from luxxon_tui.operate.link import CameraLink
     from luxxon_tui.views import SessionView
 
@@ -82,13 +83,15 @@ class Operation:
     ) -> None:
         self.link, self.terms = link, terms
         self._aside, self._home = aside, Home()
-        self._bridge = Bridge(self._home, api)
-        self._workspace_id, self._clock, self._sign = workspace_id, clock, sign
+        self._bridge = Bridge(self._home, api, self._heard)
+        self.workspace_id, self._clock, self._sign = workspace_id, clock, sign
         self._by_rule, self._told = by_rule, told
         self.status: AgentStatus | None = None
         self.online = False
         self.stopping = False
         self.offer: Offer | None = None
+        self.sessions: Mapping[str, SessionView] = {}
+        """Those of the camera's workspace, as its own stream tells them."""
         self.rates: tuple[float, ...] = ()
         """Bits a second while publishing, one a second, the newest last."""
         self._answer: asyncio.Future[bool] | None = None
@@ -123,12 +126,44 @@ class Operation:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(accepted)
 
+    async def cover(self, radius_m: float) -> None:
+        """Cover so many metres from now on.
+
+        Raises:
+            LuxxonError: the marketplace refuses, or is lost.
+        """
+        self.terms = replace(self.terms, radius_m=radius_m)
+        if self._agent is not None:
+            await self._aside.run(self._agent.cover(radius_m))
+
+    async def switch(self, profile: MediaProfile) -> None:
+        """Publish another profile of the camera."""
+        await self._aside.run(self._switch(profile))
+
+    def _heard(self, data: object) -> None:
+        """The stream has told something of a session."""
+        from luxxon_core.events.schemas import SessionMeter, SessionState
+        from luxxon_tui.store.apply import session_view, told
+
+        if isinstance(data, SessionState):
+            before = self.sessions.get(data.session_id)
+            view = session_view(data.session, self.workspace_id, before)
+            self.sessions = {**self.sessions, view.id: view}
+            self._withdraw(view)
+        elif isinstance(data, SessionMeter) and (known := self.sessions.get(data.session_id)):
+            self.sessions = {**self.sessions, known.id: told(known, data, "")}
+        else:
+            return
+        self._told(False)
+
     def follow(self, sessions: Mapping[str, SessionView]) -> None:
         """Withdraw an offer whose session is not ours to take any more."""
-        if self.offer is None:
-            return
-        view = sessions.get(self.offer.session_id)
-        if view is not None and view.state not in ("REQUESTED", "ASSIGNED"):
+        if self.offer is not None and (view := sessions.get(self.offer.session_id)) is not None:
+            self._withdraw(view)
+
+    def _withdraw(self, view: SessionView) -> None:
+        offer = self.offer
+        if offer is not None and offer.session_id == view.id and view.state not in ("REQUESTED", "ASSIGNED"):
             self.answer(False)
 
     async def _asked(self, session: SessionLike) -> bool:
@@ -163,7 +198,7 @@ class Operation:
         agent = self._agent = OperatorAgent(
             self._bridge,
             source,
-            self._workspace_id,
+            self.workspace_id,
             terms.location,
             coverage_radius_meters=terms.radius_m,
             device_kind=terms.device_kind,
@@ -175,8 +210,13 @@ class Operation:
             privacy=None if terms.privacy is None else terms.privacy.privacy(source),
             microphone=terms.microphone,
             controls=terms.controls,
+            profile=self.link.profile,
         )
         self._task = asyncio.create_task(agent.run(), name="agent")
+
+    async def _switch(self, profile: MediaProfile) -> None:
+        if self._agent is not None:
+            self._agent.switch(profile)
 
     async def _approve(self, session: SessionLike) -> bool:
         return await self._home.run(self._asked(session))

@@ -1,16 +1,17 @@
 """Cells of two colours to rows of ANSI text, a whole picture at a time in numpy.
 
-A cell is a glyph with an ink and a paper colour. Every cell is gathered from fixed-width tables of SGR
-sequences (ECMA-48 §8.3.117, 24-bit colours as ISO 8613-6 ``38;2`` and ``48;2``); what equals the left
-neighbour's is left empty, and the NULs of padding are deleted in one pass at the end.
+A cell is a glyph with an ink and a paper colour. All cells begin as the same bytes, one SGR sequence
+(ECMA-48 §8.3.117, 24-bit colours as ISO 8613-6 ``38;2`` and ``48;2``) and a glyph; the digits of the six
+channels are gathered from small tables and put into their places. In a busy picture that is all: digits are
+filled up with zeros and every cell says both colours. In a calm one what equals the left neighbour's is left
+empty, and the NULs of padding are deleted in one pass at the end.
 
-Colours are RGB565: a table of 65 536 sequences, and long runs of one colour. Putting sequences together from
-tables of single channels was measured half as fast.
+Colours are RGB565: long runs of one colour, and tables that stay in the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -31,8 +32,19 @@ Colours = NDArray[np.uint16]
 
 Glyphs = NDArray[np.uint8]
 
-_SGR = "V19"  # ESC [ 3 8 ; 2 ; r r r ; g g g ; b b b m
-_COLOURS = 1 << 16
+_CELL = b"\x1b[38;2;rrr;ggg;bbb;48;2;rrr;ggg;bbbm___"
+_INK, _PAPER, _GLYPH = 6, 23, 35
+"""Where the levels of the channels begin, each with its ``;``; and ``m`` with the glyph."""
+_DIGITS = np.dtype(
+    {
+        "names": [*"abcdef", "glyph"],
+        "formats": ["<u4"] * 7,
+        "offsets": [*range(_INK, _INK + 12, 4), *range(_PAPER, _PAPER + 12, 4), _GLYPH],
+        "itemsize": len(_CELL),
+    }
+)
+_FEW = 0.15
+"""Share of cells that may be shortened, up to which it is not worth the trouble."""
 
 
 def to_565(pixels: NDArray[np.uint8]) -> Colours:
@@ -52,55 +64,73 @@ def to_rgb(colour: int) -> tuple[int, int, int]:
     return red << 3 | red >> 2, green << 2 | green >> 4, blue << 3 | blue >> 2
 
 
+def _words(texts: Iterable[bytes]) -> NDArray[np.uint32]:
+    return np.frombuffer(b"".join(texts), "<u4")
+
+
 class _Tables(NamedTuple):
-    ink: NDArray[np.void]
-    """Sequence of each colour as foreground; one entry more for nothing to write."""
-    paper: NDArray[np.void]
-    glyph: NDArray[np.void]
-
-
-def _sequences(prefix: bytes) -> NDArray[np.void]:
-    every = np.arange(_COLOURS)
-    numbers = np.array([f"{level:03d}".lstrip("0").rjust(3, "\0") or "0" for level in range(256)], "S3")
-    numbers[0] = b"\0\0" + b"0"
-    digits = numbers.view(np.uint8).reshape(256, 3)
-    table = np.zeros((_COLOURS + 1, 19), np.uint8)
-    table[:_COLOURS, :7] = np.frombuffer(prefix, np.uint8)
-    for start, channel in zip((7, 11, 15), to_rgb(every), strict=True):  # type: ignore[arg-type]
-        table[:_COLOURS, start : start + 3] = digits[channel]
-        table[:_COLOURS, start + 3] = ord("m" if start == 15 else ";")
-    return table.view(_SGR)[:, 0]
+    filled: tuple[NDArray[np.uint32], ...]
+    """``;007`` of each level of red, green and blue."""
+    padded: tuple[NDArray[np.uint32], ...]
+    """The same with NULs instead of zeros."""
+    glyph: NDArray[np.uint32]
+    """``m`` and a glyph, padded with NULs."""
 
 
 @cache
 def _tables() -> _Tables:
+    levels = [
+        [to_rgb(level << 11)[0] for level in range(32)],
+        [to_rgb(level << 5)[1] for level in range(64)],
+        [to_rgb(level)[2] for level in range(32)],
+    ]
     return _Tables(
-        ink=_sequences(b"\x1b[38;2;"),
-        paper=_sequences(b"\x1b[48;2;"),
-        glyph=np.frombuffer(b"".join(glyph.encode().ljust(3, b"\0") for glyph in GLYPHS), "V3"),
+        filled=tuple(_words(b";%03d" % level for level in each) for each in levels),
+        padded=tuple(_words(b";" + (b"%d" % level).rjust(3, b"\0") for level in each) for each in levels),
+        glyph=_words(b"m" + glyph.encode().rjust(3, b"\0") for glyph in GLYPHS),
     )
 
 
-def ansi_text(glyphs: Glyphs, ink: Colours, paper: Colours, starts: Sequence[str]) -> str:
-    """Rows of cells (rows, columns) as ANSI text that ends with all colours off.
+def _levels(colours: Colours) -> tuple[NDArray[np.signedinteger], ...]:
+    """Numbers of the levels of red, green and blue."""
+    return colours >> 11, colours >> 5 & 63, colours & 31
 
-    ``starts`` holds what goes before each row, at most 19 bytes: a cursor position, or nothing.
+
+def ansi_bytes(glyphs: Glyphs, ink: Colours, paper: Colours, starts: Sequence[bytes]) -> bytes:
+    """Rows of cells (rows, columns) as ANSI text in UTF-8 that ends with all colours off.
+
+    ``starts`` holds what goes before each row: a cursor position, or nothing.
     """
     rows, columns = glyphs.shape
-    tables = _tables()
+    same_ink, same_paper = np.zeros(glyphs.shape, bool), np.zeros(glyphs.shape, bool)
+    np.equal(ink[:, 1:], ink[:, :-1], out=same_ink[:, 1:])
+    np.equal(paper[:, 1:], paper[:, :-1], out=same_paper[:, 1:])
     blank = glyphs == BLANK
-    same_ink = blank.copy()
-    same_ink[:, 1:] |= (ink[:, 1:] == ink[:, :-1]) & ~blank[:, :-1]  # a blank wrote no ink to inherit
-    same_paper = np.zeros_like(blank)
-    same_paper[:, 1:] = paper[:, 1:] == paper[:, :-1]
+    shorten = np.count_nonzero(same_ink | same_paper | blank) > _FEW * glyphs.size
 
-    cells = np.zeros((rows, columns + 1), [("ink", _SGR), ("paper", _SGR), ("glyph", "V3")])
-    cells["ink"][:, 0] = np.array([start.encode() for start in starts], "S19").view(_SGR)
-    inside = cells[:, 1:]
-    inside["ink"] = tables.ink[np.where(same_ink, np.int64(_COLOURS), ink)]
-    inside["paper"] = tables.paper[np.where(same_paper, np.int64(_COLOURS), paper)]
-    inside["glyph"] = tables.glyph[glyphs]
-    return cells.tobytes().translate(None, b"\0").decode() + "\x1b[0m"
+    tables = _tables()
+    digits = tables.padded if shorten else tables.filled
+    out = bytearray(_CELL * glyphs.size)
+    cells = np.frombuffer(out, _DIGITS).reshape(rows, columns)
+    levels = (*_levels(ink), *_levels(paper))
+    for name, level, table in zip("abcdef", levels, (*digits, *digits), strict=True):
+        cells[name] = table[level]
+    if not shorten and blank.any():  # both colours are the same: any glyph of one width is as good
+        glyphs = np.where(blank, np.uint8(UPPER_HALF), glyphs)
+        for ours, theirs in zip("abc", "def", strict=True):
+            cells[ours][blank] = cells[theirs][blank]
+    cells["glyph"] = tables.glyph[glyphs]
+    if shorten:
+        same_ink[:, 1:] &= ~blank[:, :-1]  # a blank wrote no ink to inherit
+        same_ink |= blank
+        each = np.frombuffer(out, np.uint8).reshape(rows, columns, len(_CELL))
+        each[same_ink, 2 : _PAPER - 4] = 0
+        each[same_paper, _PAPER - 5 : _GLYPH] = 0
+        each[same_ink & same_paper, : _GLYPH + 1] = 0
+    wide = columns * len(_CELL)
+    lines = [part for row, start in enumerate(starts) for part in (start, out[row * wide : (row + 1) * wide])]
+    text = b"".join((*lines, b"\x1b[0m"))
+    return text.translate(None, b"\0") if shorten else text
 
 
 @lru_cache(1 << 14)

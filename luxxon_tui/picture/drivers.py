@@ -39,7 +39,7 @@ class PictureDriver(Protocol):
     def erase(self) -> str:
         """Terminal output that takes away what cells written over it would not."""
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         """Terminal output that puts ``rows`` of a field whose corner is column ``x``, line ``y``, from 0."""
 
     def text(self, row: int) -> str:
@@ -90,15 +90,17 @@ class CellDriver:
         changed = (new.glyphs != old.glyphs) | (new.ink != old.ink) | (new.paper != old.paper)
         return np.flatnonzero(changed.any(axis=1)).tolist()
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         glyphs, ink, paper = self._shown
-        places = [f"\x1b[{y + row + 1};{x + 1}H" for row in rows]
-        return ansi.ansi_text(glyphs[rows], ink[rows], paper[rows], places)
+        places = [b"\x1b[%d;%dH" % (y + row + 1, x + 1) for row in rows]
+        if len(rows) == len(glyphs):
+            return ansi.ansi_bytes(glyphs, ink, paper, places)
+        return ansi.ansi_bytes(glyphs[rows], ink[rows], paper[rows], places)
 
     def text(self, row: int) -> str:
         glyphs, ink, paper = self._shown
         only = slice(row, row + 1)
-        return ansi.ansi_text(glyphs[only], ink[only], paper[only], [""])
+        return ansi.ansi_bytes(glyphs[only], ink[only], paper[only], [b""]).decode()
 
     def segments(self, row: int) -> list[Segment]:
         glyphs, ink, paper = self._shown

@@ -102,13 +102,13 @@ class Kitty(PixelDriver):
         self._fresh = self._fresh or bool(changed)
         return changed
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         out = self._image("U=1") if self._fresh else ""
         self._fresh = False
         for row in sorted(set(rows) - self._placed):
             out += f"\x1b[{y + row + 1};{x + 1}H{self.text(row)}"
         self._placed.update(rows)
-        return out
+        return out.encode()
 
     def erase(self) -> str:
         """Take the image off the screen and out of the terminal's memory; the number is free again."""
@@ -158,11 +158,11 @@ class KittyPlaced(Kitty):
     name: ClassVar[str] = "kitty"
     inline: ClassVar[bool] = False
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         if not self._fresh:
-            return ""
+            return b""
         self._fresh = False
-        return f"\x1b[{y + 1};{x + 1}H" + self._image("C=1")
+        return (f"\x1b[{y + 1};{x + 1}H" + self._image("C=1")).encode()
 
     def text(self, row: int) -> str:
         return PixelDriver.text(self, row)

@@ -44,7 +44,7 @@ class PixelDriver:
         changed: list[int] = np.unique(lines).tolist()
         return changed
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         raise NotImplementedError
 
     def erase(self) -> str:

@@ -157,7 +157,7 @@ class Sixel(PixelDriver):
         moved = (old != numbers).any(axis=1).reshape(self.rows, down).any(axis=1)
         return np.flatnonzero(moved).tolist()
 
-    def draw(self, rows: list[int], x: int, y: int) -> str:
+    def draw(self, rows: list[int], x: int, y: int) -> bytes:
         assert self._numbers is not None, "paint first"
         (across, down), out, start = self._cell, "", 0
         for place, row in enumerate(rows):
@@ -166,7 +166,7 @@ class Sixel(PixelDriver):
                 part = self._numbers[first * down : (row + 1) * down]
                 out += f"\x1b[{y + first + 1};{x + 1}H{encoded(part, self._block, self.columns * across)}"
                 start = place + 1
-        return out
+        return out.encode()
 
     def erase(self) -> str:
         """Nothing: text that is written over pixels takes their place."""

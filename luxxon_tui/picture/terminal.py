@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from textual.geometry import Region
     from textual.widget import Widget
 
-SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
+SYNC_START, SYNC_END = b"\x1b[?2026h", b"\x1b[?2026l"
 """Synchronised output: the terminal shows what is between at once."""
 
 
@@ -62,11 +62,19 @@ class Terminal:
                 return False
         return False
 
-    def write(self, text: str) -> None:
+    def write(self, text: bytes) -> None:
         """Queue ``text`` behind what Textual has written."""
+        from luxxon_tui.picture.answering import AnsweringDriver
+
         app = self._widget.app
-        if app._driver is not None:
-            app._driver.write(SYNC_START + text + SYNC_END if app._sync_available else text)
+        driver = app._driver
+        if driver is None:
+            return
+        whole = b"".join((SYNC_START, text, SYNC_END)) if app._sync_available else text
+        if isinstance(driver, AnsweringDriver):
+            driver.write(whole)
+        else:
+            driver.write(whole.decode())
 
     # -- what kind of terminal it is
 

@@ -56,6 +56,7 @@ def coverage_rows(
 def profile_rows(
     width: int,
     profiles: tuple[MediaProfile, ...],
+    chosen: MediaProfile | None,
     capabilities: tuple[str, ...],
     information: DeviceInformation | None,
     pose: GeoPose | None,
@@ -65,9 +66,10 @@ def profile_rows(
     device = ""
     if information is not None:
         device = " ".join(part for part in (information.manufacturer, information.model) if part)
-    rows = [section(width, "Profiles", row(Span(device, "muted")))]
-    for number, profile in enumerate(profiles[: max(1, room - 2)]):
-        glyph = Span("●", "accent") if number == 0 else Span("○", "faint")
+    fact = row("p", Span(" switch", "faint")) if len(profiles) > 1 else row(Span(device, "muted"))
+    rows = [section(width, "Profiles", fact)]
+    for profile in profiles[: max(1, room - 2)]:
+        glyph = Span("●", "accent") if profile == chosen else Span("○", "faint")
         size = f"{profile.width}×{profile.height}"
         right = row(
             Span(f"{size:>9}", "text"),
@@ -87,7 +89,10 @@ def fault_rows(width: int, faults: tuple[Fault, ...], *, finding: bool, room: in
     if finding and not faults:
         return [row(Span("◐ ", "accent"), Span("looking for cameras", "muted"))]
     if not faults:
-        return []
+        add = row(
+            Span("+", "text", action="screen.add"), Span(" add a URL or file", "muted", action="screen.add")
+        )
+        return [section(width, "Add", add)]
     rows = [section(width, "Left out", row(Span(str(len(faults)), "text", bold=True)))]
     for fault in faults[:room]:
         reason = " ".join(fault.reason.split())
@@ -108,6 +113,8 @@ class OfferView:
     place: str = ""
     share: float | None = None
     """Of the charge that is the operator's, as far as that is known."""
+    camera: str = ""
+    """Whose it is, where several are online."""
 
 
 def offer_rows(view: OfferView, width: int) -> list[Row]:
@@ -123,6 +130,8 @@ def offer_rows(view: OfferView, width: int) -> list[Row]:
         ),
         EMPTY,
     ]
+    if view.camera:
+        rows.append(cut(row(Span("for ", "muted"), Span(view.camera, "text")), inner))
     if view.place:
         rows.append(cut(row(Span(view.place, "bright", bold=True)), inner))
     if offer.point is not None:

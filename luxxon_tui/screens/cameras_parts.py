@@ -73,15 +73,21 @@ class MiniMap(MapView, can_focus=False, inherit_bindings=False):
 def card(link: CameraLink, operation: Operation | None, sessions: Mapping[str, SessionView]) -> CardView:
     """A camera's card."""
     found = link.found
-    best = link.profiles[0] if link.profiles else None
+    best = link.profile
     fact = f"{best.width}×{best.height} {best.frame_rate:g} fps" if best else found.type_key
-    if operation is not None and operation.link is link:
+    if operation is not None:
         state = Span("● online", "accent") if operation.online else Span("◐ going online", "text")
-        if operation.status is not None and operation.status.session_id is not None:
+        if operation.offer is not None:
+            fact = "is asked for"
+        elif operation.status is not None and operation.status.last_error:
+            state, fact = Span("▲ online", "warn"), operation.status.last_error
+        elif operation.status is not None and operation.status.session_id is not None:
             view = sessions.get(operation.status.session_id)
             fact = f"publishing  {fmt.listed(view.elapsed_ms / 1000)}" if view else "publishing"
     elif link.state is LinkState.FAILED:
         state, fact = Span("✕ not available", "bad"), link.reason
+    elif link.trouble:
+        state, fact = Span("✕ not online", "bad"), link.trouble
     elif link.state is LinkState.OPENING:
         state = Span("◐ opening", "text")
     elif link.reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,9 +34,11 @@ from luxxon_tui.store import Unwatch
 from luxxon_tui.widgets.header import Header
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.picture import Picture
+from luxxon_tui.widgets.plugin_panel import PanelCamera, PanelContext, PluginPanels
 
 if TYPE_CHECKING:
     from luxxon_tui.picture.source import Source
+    from luxxon_tui.views import SessionView
 
 PICTURE_SECONDS = 0.1
 BELOW_WIDE, BELOW_NARROW = 19, 7
@@ -57,6 +59,7 @@ class CamerasView(ScreenPane):
     CamerasScreen #detail { width: 1fr; height: 1fr; }
     CamerasScreen #side { width: 31; height: 1fr; margin: 0 0 0 3; }
     CamerasScreen #map { height: 1fr; margin: 0 0 1 0; display: none; }
+    CamerasScreen #panels { max-height: 50%; margin: 1 0 0 0; overflow-y: auto; scrollbar-size-vertical: 1; }
     CamerasScreen.-mapped #map { display: block; }
     CamerasScreen #offer { display: none; margin: 0 0 1 0; }
     CamerasScreen.-asked #offer { display: block; }
@@ -73,10 +76,12 @@ class CamerasView(ScreenPane):
         super().__init__()
         self.desk = CameraDesk(type(self).FINDER(), self.now, self._changed, self._arrived)
         self._prefixed: Timer | None = None
-        self._word = self._failure = self._pressed = ""
+        self._word = self._pressed = ""
         self._over = False
         self._shown: tuple[str | None, int] = (None, 0)
-        self._operating: Worker[None] | None = None
+        self._operating: dict[str, Worker[None]] = {}
+        self._claims: dict[str, str] = {}
+        """The workspace of each camera that is online or on its way, by the camera's key."""
         self._end_watch: Unwatch | None = None
 
     # -- layout
@@ -96,6 +101,7 @@ class CamerasView(ScreenPane):
                 yield Lines(id="offer", ground="surface")
                 yield MiniMap(id="map")
                 yield Lines(id="publishing")
+                yield PluginPanels(self._panel_context(), id="panels")
 
     def on_mount(self) -> None:  # beside that of every screen
         self._end_watch = self.store.watch(("sessions",), self._sessions)
@@ -108,8 +114,8 @@ class CamerasView(ScreenPane):
         self._over = True
         if self._end_watch is not None:
             self._end_watch()
-        if self._operating is not None:
-            self._operating.cancel()
+        for worker in self._operating.values():
+            worker.cancel()
         await self.desk.close()
 
     def on_screen_resume(self) -> None:  # beside that of every screen
@@ -120,9 +126,22 @@ class CamerasView(ScreenPane):
         self.call_later(self._left)
 
     def _left(self) -> None:
-        """Devices are let go while nobody looks, but for one that is online; under a card they stay."""
+        """Devices are let go while nobody looks, but for those that are online; under a card they stay."""
         if not self.on_stage and self.is_mounted:
             self._work(self.desk.rest(), "preview")
+
+    def _panel_context(self) -> PanelContext:
+        """What plugins' panels are told."""
+
+        def camera() -> PanelCamera | None:
+            link = self.shown
+            if link is None:
+                return None
+            operation, found = self.desk.operation_of(link), link.found
+            online = operation is not None and operation.online
+            return PanelCamera(found.name, found.type_key, online, link.profiles, link.health, link.pose)
+
+        return PanelContext("cameras", self.now, lambda: self.api, camera)
 
     @property
     def cards(self) -> CameraCards:
@@ -143,8 +162,8 @@ class CamerasView(ScreenPane):
             self.due()
 
     def _sessions(self) -> None:
-        if self.desk.operation is not None:
-            self.desk.operation.follow(self.store.sessions.value)
+        for operation in self.desk.operations.values():
+            operation.follow(self.store.sessions.value)
 
     def redraw(self) -> None:
         """Draw now, unless the console is being left: cameras that are let go then still tell of it."""
@@ -160,7 +179,7 @@ class CamerasView(ScreenPane):
         await self.desk.look()
 
     def _arrived(self) -> None:
-        operation = self.desk.operation
+        operation = self.desk.asked()
         if operation is None or operation.offer is None:
             return
         offer = operation.offer
@@ -215,10 +234,10 @@ class CamerasView(ScreenPane):
 
     def draw(self) -> None:
         desk, link = self.desk, self.shown
-        operation = desk.operation
         self.set_class(desk.opened is not None, "-opened")
-        self.set_class(operation is not None and operation.offer is not None, "-asked")
+        self.set_class(desk.asked() is not None, "-asked")
         faults, finding = desk.faults, desk.finding
+        self.query_one(PluginPanels).fill(desk.panels)
         self._draw_cards()
         self.query_one("#faults", Lines).redraw(
             lambda width: panels.fault_rows(width, faults, finding=finding)
@@ -228,10 +247,11 @@ class CamerasView(ScreenPane):
 
     def _draw_cards(self) -> None:
         desk, focused = self.desk, self.focused is self.cards
-        links, sessions = list(desk.links.values()), self.store.sessions.value
+        links, sessions = list(desk.links.values()), self._sessions_known()
         pictures: dict[str, Source] = {link.found.key: link.frame for link in links if link.frame is not None}
-        self.cards.fill([card(link, self.desk.operation, sessions) for link in links], pictures)
-        online = "1 online" if desk.operation is not None and desk.operation.online else "none online"
+        self.cards.fill([card(link, desk.operation_of(link), sessions) for link in links], pictures)
+        many = sum(operation.online for operation in desk.operations.values())
+        online = f"{many} online" if many else "none online"
         fact = row(Span(str(len(links)), "text", bold=True), Span(f"  {online}", "muted"))
         self.query_one("#head", Lines).redraw(
             lambda width: [section(width, "Cameras", fact, focused=focused), EMPTY]
@@ -242,7 +262,7 @@ class CamerasView(ScreenPane):
         picture.reserve = BELOW_WIDE if self.wide else BELOW_NARROW
         name = link.found.name if link is not None else ""
         words = "own preview" if link is not None and link.is_open else "last picture"
-        profile = link.profiles[0] if link is not None and link.profiles else None
+        profile = link.profile if link is not None else None
         driver, wide = picture.driver_name, self.wide
         gap = [EMPTY] if wide else []
         self.query_one("#caption", Lines).redraw(
@@ -267,12 +287,13 @@ class CamerasView(ScreenPane):
         if link is None or not self.wide:
             return lambda _width: []
         coverage = self._coverage(link)
-        facts = link.profiles, link.capabilities, link.information, link.pose
+        facts = link.profiles, link.profile, link.capabilities, link.information, link.pose
         return lambda width: [*coverage(width), EMPTY, *panels.profile_rows(width, *facts, 5)]
 
     def _coverage(self, link: CameraLink | None) -> Callable[[int], list[Row]]:
         point, radius = self._where(link), self.desk.radius_of(link, self.store.workspace.value)
-        online = self.desk.operation is not None and self.desk.operation.online
+        operation = self.desk.operation_of(link)
+        online = operation is not None and operation.online
         follows = link is not None and "position" in link.capabilities
         return lambda width: panels.coverage_rows(width, point, radius, online=online, follows=follows)
 
@@ -285,17 +306,16 @@ class CamerasView(ScreenPane):
         return terms.location.point if terms is not None and terms.location is not None else None
 
     def _draw_side(self, link: CameraLink | None) -> None:
-        desk, operation, now = self.desk, self.desk.operation, self.now()
+        desk, asked, now = self.desk, self.desk.asked(link), self.now()
         share = share_of(self.store.sessions.value.values())
-        if operation is not None and operation.offer is not None:
-            offer = operation.offer
+        if asked is not None and asked.offer is not None:
+            offer, radius = asked.offer, asked.terms.radius_m
             place = self.store.places.value.get(offer.point, "") if offer.point is not None else ""
-            asked = panels.OfferView(
-                offer, now, self._where(operation.link), operation.terms.radius_m, place, share
-            )
-            self.query_one("#offer", Lines).redraw(lambda width: panels.offer_rows(asked, width))
+            name = asked.link.found.name if len(desk.operations) > 1 else ""
+            told = panels.OfferView(offer, now, self._where(asked.link), radius, place, share, name)
+            self.query_one("#offer", Lines).redraw(lambda width: panels.offer_rows(told, width))
         view = self._publishing(now, share)
-        rules, by_rule, full = desk.rules_of(operation.link if operation else link), desk.by_rule, self.wide
+        rules, by_rule, full = desk.rules_of(link), desk.by_rule, self.wide
         coverage = self._coverage(link) if not self.wide else None
         self.query_one("#publishing", Lines).redraw(
             lambda width: [
@@ -308,9 +328,9 @@ class CamerasView(ScreenPane):
         self._draw_map(link)
 
     def _publishing(self, now: datetime, share: float | None) -> panels.PublishView:
-        operation, who, sessions = self.desk.operation, self.store.who.value, self.store.sessions.value
+        shown, who, sessions = self.shown, self.store.who.value, self._sessions_known()
+        operation = self.desk.operation_of(shown)
         status = operation.status if operation is not None else None
-        shown = operation.link if operation is not None else self.shown
         return panels.PublishView(
             now,
             name=shown.found.name if shown is not None else "",
@@ -321,15 +341,18 @@ class CamerasView(ScreenPane):
             rates=operation.rates if operation is not None else (),
             share=share,
             today_micro=int(today(sessions.values(), now, self.zone).earned),
-            failure=self._failure,
+            failure=shown.trouble if shown is not None else "",
             may=who is None or who.may("sessions:operate"),
         )
 
+    def _sessions_known(self) -> Mapping[str, SessionView]:
+        """Sessions of the console's workspace, and of those that cameras have to themselves."""
+        return {**self.desk.sessions, **self.store.sessions.value}
+
     def _draw_map(self, link: CameraLink | None) -> None:
         point, radius = self._where(link), self.desk.radius_of(link, self.store.workspace.value)
-        operation = self.desk.operation
-        offer = operation.offer if operation is not None else None
-        self.set_class(self.wide and self.tall and point is not None and offer is None, "-mapped")
+        asked = self.desk.asked() is not None
+        self.set_class(self.wide and self.tall and point is not None and not asked, "-mapped")
         if point is None or not self.has_class("-mapped"):
             return
         name = link.found.name if link is not None else ""

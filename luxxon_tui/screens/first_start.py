@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from luxxon_core.kernel.errors import LuxxonError
 from luxxon_tui.connect.opening import HOME
@@ -12,7 +15,10 @@ from luxxon_tui.screens import first_start_pages as pages
 from luxxon_tui.screens import first_start_work as work
 from luxxon_tui.screens.first_start_connect import ConnectScreen
 from luxxon_tui.screens.first_start_pages import Page, Place
-from luxxon_tui.store import Readiness, Side
+from luxxon_tui.store import Readiness
+
+if TYPE_CHECKING:
+    from luxxon_core.profiles import ProfileTable
 
 FIRST_SECONDS = 60
 """Length of the first session."""
@@ -25,6 +31,7 @@ class FirstStart(ConnectScreen):
         super().__init__()
         self._webcam = False
         self._cost: int | None = None
+        self._profile: ProfileTable | None = None
 
     def page(self) -> Page:
         made: dict[Place, Callable[[], Page]] = {
@@ -56,12 +63,14 @@ class FirstStart(ConnectScreen):
         from luxxon_core.profiles import ProfileTable
 
         self._go(Place.STARTING)
-        profile = self.console.facts.profiles.get(EMBEDDED) or ProfileTable(embedded=True)
-        self.console.open_profile(EMBEDDED, profile)
+        known = self.console.facts.profiles.get(EMBEDDED) or ProfileTable(embedded=True)
+        self._profile = structs.replace(known, camera="webcam" if self._webcam else None)
+        self.console.open_profile(EMBEDDED, self._profile)
 
     def _choose_again(self) -> None:
         self._wrong, self._phases = None, []
-        self.console.action_retry()
+        if self._profile is not None:
+            self.console.open_profile(EMBEDDED, self._profile)
         self._draw()
 
     def heard(self) -> None:
@@ -80,22 +89,24 @@ class FirstStart(ConnectScreen):
 
     async def _settle(self) -> None:
         """The marketplace runs: wait for its camera, ask for a price, and keep the profile."""
-        from luxxon_core.profiles import ProfileTable
-
         api = self.console.api
         if api is None:
             return
         try:
-            await work.camera_online(api)
+            await work.camera_online(api, self._camera_trouble)
             lat, lng = HOME
             quote = await api.pricing.quote(lat=lat, lng=lng, duration_seconds=FIRST_SECONDS)
             self._cost = int(quote.estimated_total_micro_usdc)
         except LuxxonError as error:
             self._fail(work.explained(error, "the camera"))
             return
-        known = self.console.facts.profiles.get(EMBEDDED)
-        await self._keep(EMBEDDED, known or ProfileTable(embedded=True))
+        assert self._profile is not None
+        await self._keep(EMBEDDED, self._profile)
         self._enter(Place.READY)
+
+    def _camera_trouble(self) -> str | None:
+        """Why the marketplace's own camera cannot be opened, as its operator has said last."""
+        return work.camera_trouble(self.console.store.server_log.value)
 
     def _choose_watch(self) -> None:
         self._step(self._watch(), "the camera was not asked for")
@@ -117,9 +128,3 @@ class FirstStart(ConnectScreen):
 
     def _choose_look(self) -> None:
         self.dismiss()
-
-    def _choose_cameras(self) -> None:
-        console = self.console
-        console.store.side.set(Side.OPERATE)
-        self.dismiss()
-        console.run_worker(console.run_action("app.screen('cameras')"), name="show", exit_on_error=True)

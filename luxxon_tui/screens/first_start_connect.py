@@ -65,6 +65,7 @@ class ConnectScreen(PageScreen):
             Place.MAKE: partial(self._submit_wallet, 0),
             Place.IMPORT: partial(self._submit_wallet, 1),
             Place.OPEN: self._submit_open,
+            Place.KEY: self._submit_key,
             Place.FOUND: self._submit_workspace,
         }
         submits[self.place]()
@@ -78,6 +79,7 @@ class ConnectScreen(PageScreen):
             Place.MAKE: lambda: pages.make(str(self._path)),
             Place.IMPORT: lambda: pages.import_key(str(self._path)),
             Place.OPEN: lambda: pages.open_keystore(str(self._path)),
+            Place.KEY: pages.api_key,
             Place.WORKSPACE: lambda: pages.workspace(self._members, self._workspace),
             Place.FOUND: lambda: pages.found(first=not self._members),
             Place.TOP_UP: self._top_up_page,
@@ -160,6 +162,25 @@ class ConnectScreen(PageScreen):
     def _choose_file(self, path: str) -> None:
         self._path = Path(path)
         self._go(Place.OPEN)
+
+    def _choose_key(self) -> None:
+        self._go(Place.KEY)
+
+    def _submit_key(self) -> None:
+        self._step(self._use_key(self._value(0).strip()), work.NO_KEY)
+
+    async def _use_key(self, key: str) -> None:
+        """Have the server say whose key it is; then it is the profile's."""
+        from luxxon_core.profiles import ProfileTable
+
+        assert self.checked is not None
+        url, console = self.checked.url, self.console
+        await self._during("asking whose it is", work.whose_key(url, key))
+        profile = ProfileTable(url=url, api_key=key)
+        name = work.profile_name(url, console.facts.profiles)
+        await self._keep(name, profile)
+        self.dismiss()
+        console.open_profile(name, profile)
 
     def _submit_wallet(self, before: int) -> None:
         """A fresh wallet, or an imported one: then the key is the field ``before`` the passphrases."""

@@ -37,6 +37,7 @@ class Place(Enum):
     MAKE = ("connect", 1)
     IMPORT = ("connect", 1)
     OPEN = ("connect", 1)
+    KEY = ("connect", 1)
     WORKSPACE = ("connect", 2)
     FOUND = ("connect", 2)
     TOP_UP = ("connect", 3)
@@ -102,7 +103,7 @@ def camera() -> Page:
         ("All of it runs on this machine and costs nothing: it is test money.",),
         (
             Option("testcard", "A test card", "a picture that moves: nothing is filmed"),
-            Option("webcam", "A webcam of this computer", "beside the test card"),
+            Option("webcam", "A webcam of this computer", "shown to nobody but you"),
         ),
     )
 
@@ -112,15 +113,9 @@ def starting() -> Page:
 
 
 def ready(*, webcam: bool, cost: int | None, seconds: int, pool: int) -> Page:
-    if webcam:
-        return Page(
-            "Your marketplace runs",
-            ("Cameras lists what this computer has; space puts the chosen one online.",),
-            (Option("cameras", "Show my cameras", "nothing is sent before you say so"),),
-        )
     price = "" if cost is None else f", at most {fmt.usdc(cost, fmt.PREVIEW)} of {fmt.pool(pool)} test USDC"
     return Page(
-        "Your marketplace runs, and a camera in Brussels is online",
+        f"Your marketplace runs, and {'your webcam' if webcam else 'a camera in Brussels'} is online",
         ("The workspace, the test money and the camera are yours, here only.",),
         (
             Option("watch", "Watch it now", f"{seconds} s{price}"),
@@ -153,6 +148,7 @@ def wallet(existing: Sequence[tuple[str, str]], ours: str | None) -> Page:
         Option("make", "Make a wallet", "a fresh key in an encrypted file"),
         Option("import", "Import a key", "you have a wallet: its private key"),
         Option("open", "Open a keystore", "a file of yours, with its passphrase"),
+        Option("key", "Use an API key", "of a workspace: no wallet, and no money is moved"),
     ]
     return Page(
         "Who are you?",
@@ -189,6 +185,17 @@ def open_keystore(path: str) -> Page:
         "Open a keystore",
         ("A Web3 Secret Storage file, of luxxon wallet or of another program.",),
         blanks=(Blank("file", "/path/to/keystore.json", value=path), Blank("passphrase", secret=True)),
+    )
+
+
+def api_key() -> Page:
+    return Page(
+        "Use an API key",
+        (
+            "An owner makes one on the Workspace screen. It is kept in the profile,",
+            "in a file that only you can read; nothing typed here is shown.",
+        ),
+        blanks=(Blank("API key", "lxxn_…", secret=True),),
     )
 
 

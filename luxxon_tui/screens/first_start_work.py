@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +13,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from luxxon_core.kernel.errors import ExternalError, InvalidInput, LuxxonError, Unavailable
+from luxxon_core.kernel.errors import (
+    ExternalError,
+    InvalidInput,
+    LuxxonError,
+    NotAuthenticated,
+    Unavailable,
+)
 from luxxon_tui.connect.signing import act_for, found, sign_in
 from luxxon_tui.screens.wallet_chain import facts_of, open_chain
 from luxxon_tui.views import Failure
@@ -84,12 +91,40 @@ async def check(text: str) -> Checked:
     """
     url = origin(text)
     async with await client_of(url) as api:
+        from luxxon_core.client import InvalidResponse
+
         begun = perf_counter()
-        config = await api.config.get()
+        try:
+            config = await api.config.get()
+        except InvalidResponse:
+            raise await _too_old(api) from None
         return Checked(url, config, round((perf_counter() - begun) * 1000))
 
 
-async def client_of(url: str, path: str = "/api/v1") -> Luxxon:
+async def _too_old(api: Luxxon) -> LuxxonError:
+    """What answers there: a market of a version that this console does not speak with, or none at all."""
+    try:
+        version = (await api.health.get()).version
+    except LuxxonError:
+        return InvalidInput("server:none", "Something answers there that is no Luxxon market")
+    return InvalidInput(
+        "server:version", f"This console does not understand that server's version, {version}"
+    )
+
+
+async def whose_key(url: str, key: str) -> None:
+    """Ask the server to take an API key.
+
+    Raises:
+        InvalidInput: no API key; NotAuthenticated: the server knows no such key; LuxxonError: it is lost.
+    """
+    if not re.fullmatch("[!-~]+", key):
+        raise InvalidInput("apiKey:form", "That is no API key: it is one word, without spaces")
+    async with await client_of(url, key=key) as api:
+        await api.me.get()
+
+
+async def client_of(url: str, path: str = "/api/v1", key: str | None = None) -> Luxxon:
     """A client that gives up soon; its import takes longer than a console may stand still.
 
     Raises:
@@ -102,7 +137,7 @@ async def client_of(url: str, path: str = "/api/v1") -> Luxxon:
         from luxxon_core.client import Luxxon
 
         try:
-            return Luxxon(f"{url}{path}", timeout=ANSWER_SECONDS, retry=False)
+            return Luxxon(f"{url}{path}", api_key=key, timeout=ANSWER_SECONDS, retry=False)
         except (httpx.InvalidURL, UnicodeError):
             raise InvalidInput("server:url", "That is no name of a server") from None
 
@@ -252,18 +287,38 @@ async def top_up(
 # -- trying it here
 
 
-async def camera_online(api: Luxxon) -> None:
+async def camera_online(api: Luxxon, trouble: Callable[[], str | None]) -> None:
     """Wait until a camera covers any place.
 
+    Args:
+        trouble: says why the camera cannot be opened, as far as that is known.
+
     Raises:
-        Unavailable: none has come in a minute; LuxxonError: the server is lost.
+        Unavailable: it cannot be opened, or none has come in a minute; LuxxonError: the server is lost.
     """
     try:
         async with asyncio.timeout(CAMERA_SECONDS):
-            while not await api.coverage.list():  # noqa: ASYNC110  # on another machine, perhaps
+            while not await api.coverage.list():
+                if (reason := trouble()) is not None:
+                    raise Unavailable("camera:none", f"The camera cannot be opened: {reason}")
                 await asyncio.sleep(0.3)  # coverage is told by no event
     except TimeoutError:
         raise Unavailable("camera:late", "The camera has not come online in a minute") from None
+
+
+def camera_trouble(lines: Sequence[str]) -> str | None:
+    """The last reason for which an operator's log says that its camera is not there."""
+    for line in reversed(lines):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        event = said.get("event") if isinstance(said, dict) else None
+        if event in ("camera.not_ready", "camera.refused", "camera.crashed"):
+            return str(said.get("reason", "")) or None
+        if event == "camera.open":
+            return None
+    return None
 
 
 def profile_name(url: str, taken: Container[str]) -> str:
@@ -280,6 +335,9 @@ def profile_name(url: str, taken: Container[str]) -> str:
 
 REMEDIES = {
     "server:url": "write it as https://market.example.org",
+    "server:none": "check the address",
+    "server:version": "ask its operator for a newer server, or use a console of that version",
+    "apiKey:form": "paste it again",
     "wallet:passphrase": "type it again",
     "wallet:key": "a private key is 64 hexadecimal digits, with or without 0x",
     "wallet:missing": "check the path",
@@ -288,6 +346,7 @@ REMEDIES = {
     "wallet:balance": "send it some USDC first, or skip this step",
     "workspace:slug": "choose a longer name",
     "workspace:slugTaken": "choose another name",
+    "camera:none": "plug one in and try again, or go back and take the test card",
     "camera:late": "try again; the log is on the Activity screen",
 }
 
@@ -299,6 +358,8 @@ def explained(error: LuxxonError, doing: str) -> Failure:
         doing: ``the server was not reached``: stands before the server's own words.
     """
     remedy = REMEDIES.get(error.detail or "")
+    if isinstance(error, NotAuthenticated) and doing == NO_KEY:
+        remedy = "check the key: copied whole, of this server, and not revoked"
     if remedy is None and error.code == "CONNECTION_FAILED":
         remedy = "check the address, that the server runs, and the network; enter tries again"
     elif remedy is None and isinstance(error, ExternalError):
@@ -308,7 +369,7 @@ def explained(error: LuxxonError, doing: str) -> Failure:
     return Failure(error.message, error.detail or error.code, remedy or "enter tries again, esc goes back")
 
 
-NOT_REACHED = "the server was not reached"
+NOT_REACHED, NO_KEY = "the server was not reached", "the key was not taken"
 
 
 def named(members: Sequence[WorkspaceMembership]) -> list[tuple[str, str, str]]:

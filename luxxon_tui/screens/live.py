@@ -16,12 +16,14 @@ from luxxon_core.kernel.errors import InvalidState, LuxxonError
 from luxxon_tui import format as fmt
 from luxxon_tui.actions import action
 from luxxon_tui.feed import SessionFeed
-from luxxon_tui.operate.hand import Hand, move_keys, move_row
-from luxxon_tui.rows import EMPTY, Row, Span, row, section
+from luxxon_tui.operate.hand import Hand, move_keys
+from luxxon_tui.rows import EMPTY, Span, row
 from luxxon_tui.save import folder, save_frame, save_receipt
 from luxxon_tui.screens import meter_panels, picture_panels
+from luxxon_tui.screens.live_panels import beside, under
 from luxxon_tui.screens.pane import Condition, ScreenPane
 from luxxon_tui.screens.scene import Scene
+from luxxon_tui.screens.wall import Wall, WallScreen
 from luxxon_tui.store.state import is_open
 from luxxon_tui.themes import palette_of
 from luxxon_tui.video import SignalMeter, VideoFeed
@@ -46,7 +48,8 @@ class LiveScreen(ScreenPane):
 
     NAME = "Live"
     AUTO_FOCUS = ""
-    WATCHES = ("sessions", "watched", "missing", "workspace")
+    WATCHES = ("sessions", "watched", "missing", "workspace", "places", "names")
+    PARTS = (Wall, WallScreen)
     CSS = """
     #body { height: 1fr; padding: 0 1; }
     #main { width: 1fr; height: 1fr; }
@@ -65,6 +68,7 @@ class LiveScreen(ScreenPane):
         action("live.save_frame", "s", "save frame", "Save the newest frame at its full size"),
         action("live.save_receipt", "s", "save receipt", "Save the receipt as JSON"),
         action("live.full_screen", "f", "full screen", "The picture alone, and back"),
+        action("live.wall", "g", "wall", "Every live session side by side"),
         action("live.leave_full_screen", "escape", "back", "", show=False),
         action("live.copy_url", "c", "copy URL", "Copy the stream's WHEP URL: whoever has it can watch"),
         action(
@@ -80,7 +84,11 @@ class LiveScreen(ScreenPane):
         self._video: VideoFeed | None = None
         self._watching: Worker[None] | None = None
         self._asking: Card | None = None
+        self._asked_of: SessionFeed | None = None
+        """Of the session that the question is about."""
         self._hand = Hand()
+        self._walled = False
+        """Whether the wall stands over this screen: it fetches its pictures itself."""
         app = self.console_app
         self._facts = app.facts
         self._clock = app.clock
@@ -173,10 +181,10 @@ class LiveScreen(ScreenPane):
     def take(self, view: LiveView) -> None:
         """Show a view; the picture is opened when the session goes live and closed when it is over."""
         before, self.scene = self.scene, replace(self.scene, view=view, now=self._clock())
-        if view.phase is Phase.LIVE and self._watching is None:
+        if view.phase is Phase.LIVE and self._watching is None and not self._walled:
             self._watching = self.run_worker(self._stream(), name="video", exit_on_error=True)
-        elif view.phase in (Phase.OVER, Phase.FAILED):
-            self._close_video()
+        elif view.phase is not Phase.LIVE:
+            self._close_video()  # over, or forgotten with the server that it was of
         self._withdraw_question()
         self._draw()
         if before.view.phase is not view.phase or bool(before.offline) != bool(self.scene.offline):
@@ -216,7 +224,7 @@ class LiveScreen(ScreenPane):
     def _draw(self) -> None:
         if not self.is_mounted:
             return
-        scene = self.scene = replace(self.scene, driver=self._picture.driver_name)
+        scene = self.scene = self._named(replace(self.scene, driver=self._picture.driver_name))
         full, wide = self._full, self.has_class("-wide")
         self.set_class(scene.offline is not None, "-offline")
         self.redraw_header()
@@ -232,6 +240,15 @@ class LiveScreen(ScreenPane):
         room = self.query_one("#body").size.height or self.size.height
         held = self._hand.held
         side.redraw(lambda width: beside(scene, width, room, full=full, held=held))
+
+    def _named(self, scene: Scene) -> Scene:
+        """With names in the place of numbers."""
+        session, store = scene.session, self.store
+        if session is None:
+            return scene
+        place = store.places.value.get(session.requested) if session.requested else None
+        operator = store.called(session.operator) if session.operator else None
+        return replace(scene, place=place, operator=operator)
 
     def redraw_header(self) -> None:
         if not self.has_class("-full"):
@@ -256,6 +273,7 @@ class LiveScreen(ScreenPane):
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
             "phone": scene.live and not scene.offline,
             "leave_full_screen": self.has_class("-full"),
+            "wall": len(self.store.live) > 1,
             "move": scene.live and not scene.offline and self._hand.may(scene.session, *parameters),
             "home": scene.live and not scene.offline and self._hand.may(scene.session, "home"),
         }
@@ -275,24 +293,26 @@ class LiveScreen(ScreenPane):
         )
         facts = ("The camera stops, and this cannot be undone.", EMPTY, spent)
         self._asking = question_card(Question("End the session?", facts, "end now", "keep watching"))
+        self._asked_of = self._feed
         self.app.push_screen(self._asking, self._ended)
 
     def _withdraw_question(self) -> None:
-        """Close the question once there is nothing to end; under another card it waits for its turn."""
-        if self._asking is not None and not self.scene.live and self._asking.is_current:
+        """Close the question once there is nothing to end, or another session is shown; under another card it
+        waits for its turn."""
+        stands = self.scene.live and self._asked_of is self._feed
+        if self._asking is not None and not stands and self._asking.is_current:
             self._asking.dismiss(False)
 
     def _ended(self, confirmed: bool | None) -> None:
-        self._asking = None
-        if confirmed and self.scene.live:
-            self.run_worker(self._end(), name="end", exit_on_error=True)
+        self._asking, feed = None, self._asked_of
+        if confirmed and self.scene.live and feed is not None and feed is self._feed:
+            self.run_worker(self._end(feed), name="end", exit_on_error=True)
 
-    async def _end(self) -> None:
-        assert self._feed is not None, "a session is asked about"
+    async def _end(self, feed: SessionFeed) -> None:
         try:
-            await self._feed.end()
+            await feed.end()
         except InvalidState:
-            self._feed.retry()  # it has ended by itself: that is what was asked for
+            feed.retry()  # it has ended by itself: that is what was asked for
         except LuxxonError as error:
             self.notify(f"the session was not ended: {error.message}", severity="error")
 
@@ -320,6 +340,15 @@ class LiveScreen(ScreenPane):
         self._picture.refresh(layout=True)
         self.refresh_bindings()
 
+    def action_wall(self) -> None:
+        self._walled = True
+        self._close_video()
+        self.app.push_screen(WallScreen(), self._alone_again)
+
+    def _alone_again(self, _: None) -> None:
+        self._walled = False
+        self.take(self.scene.view)
+
     def action_leave_full_screen(self) -> None:
         self.action_full_screen()
 
@@ -342,52 +371,15 @@ class LiveScreen(ScreenPane):
         self.run_worker(self._link(), name="phone", group="phone", exclusive=True, exit_on_error=True)
 
     async def _link(self) -> None:
-        assert self._feed is not None, "a session is shown"
+        feed = self._feed
+        assert feed is not None, "a session is shown"
         try:
-            made = await self._feed.link()
+            made = await feed.link()
         except LuxxonError as error:
             self.notify(f"no link: {error.message}", severity="error")
             return
-        if not self.scene.live:
+        if not self.scene.live or feed is not self._feed:
             return
         until = fmt.time_of_day(made.expires_at, self._facts.zone)
         rows = phone_card(made.url, made.side, until, palette_of(self.app), self.size.height)
         self.app.push_screen(Card(rows))
-
-
-def under(scene: Scene, width: int, *, full: bool, wide: bool) -> list[Row]:
-    """What stands under the picture: caption, windows, and the timeline where it is not across the screen."""
-    rows = [picture_panels.caption(scene, width, full=wide)]
-    if full:
-        rows.append(EMPTY)
-    rows += meter_panels.windows(scene, width, full=full)
-    if full:
-        rows += [EMPTY, section(width, "Timeline", picture_panels.timeline_fact(scene))]
-    elif wide:
-        rows.append(EMPTY)
-    if wide:
-        rows.append(meter_panels.timeline(scene, width))
-    return rows
-
-
-def beside(scene: Scene, width: int, room: int, *, full: bool, held: str = "") -> list[Row]:
-    """The panels at the right; a session that is over shows its receipt there."""
-    session = scene.session
-    meter = meter_panels.meter(scene, width, full=full)
-    if scene.view.phase is Phase.OVER and session is not None and session.started_at is not None:
-        meter = meter[:3]
-        return [*meter, EMPTY, *meter_panels.receipt(scene, session, width, room - len(meter) - 1)]
-    if scene.view.phase is Phase.EMPTY:
-        return [*meter, EMPTY, *picture_panels.empty_help(scene, width)]
-    panels = [
-        meter,
-        picture_panels.signal(scene, width, full=full),
-        picture_panels.position(scene, width, full=full),
-        picture_panels.camera(scene, width, full=full),
-    ]
-    if session is not None and session.controls and scene.live:
-        panels[2:2] = [[move_row(width, frozenset(session.controls), held)]]
-    rows: list[Row] = []
-    for panel in panels:
-        rows += [*([EMPTY] if rows else []), *panel]
-    return rows[:room]

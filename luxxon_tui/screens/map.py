@@ -57,6 +57,12 @@ class WorldMap(MapView, inherit_bindings=False):
         *MapView.BINDINGS,
     ]
 
+    async def _load(self) -> None:
+        screen = self.screen
+        if isinstance(screen, MapScreen):
+            await screen.console_app.painted.wait()
+        await super()._load()
+
 
 class MapScreen(ScreenPane):
     """Chooses a place and asks for live video of it, or the circle that one serves."""
@@ -81,6 +87,7 @@ class MapScreen(ScreenPane):
         action("map.smaller", "left_square_bracket", "radius", "A smaller circle", do="radius(-1)"),
         action("map.larger", "right_square_bracket", "larger", "A larger circle", do="radius(1)"),
         *_LAYERS,
+        action("map.nearest", "n", "nearest", "Choose the place of the nearest camera", show=False),
         action("map.cancel", "x", "cancel", "Cancel the newest request that still waits"),
         action("map.undo", "escape", "undo", "Back to the circle that is saved", do="undo_circle"),
     ]
@@ -88,8 +95,11 @@ class MapScreen(ScreenPane):
     def __init__(self) -> None:
         super().__init__()
         self.desk = Desk(self.store, self.now, self.due)
-        self._was_online = False
+        self._asked_for = (False, False)
+        """Whether there was a server when the market was last read, and for which side."""
         self._turn = 0
+        self._hurried = False
+        """Whether the request was asked for before its price was there: it is shown as soon as it is."""
 
     # -- layout
 
@@ -132,10 +142,12 @@ class MapScreen(ScreenPane):
     def draw(self) -> None:
         desk = self.desk
         self.set_class(desk.operating, "-operate")
-        before, self._was_online = self._was_online, self.online
-        if self.online and not before:
+        before, self._asked_for = self._asked_for, (self.online, desk.operating)
+        if self.online and before != self._asked_for:
             self._read_soon()
             self._ask_price()
+        if self._hurried and not desk.price.asking:
+            self.action_request()
         full = self.wide and self.tall
         self.map.show(desk.scene())
         self.map.mark(plate(desk.notice(server=self.api is not None), self.size.width))
@@ -163,6 +175,7 @@ class MapScreen(ScreenPane):
     def choose(self, point: Point, label: str = "", *, look: float | None = None) -> None:
         """Make a place the chosen one; ``look`` moves the map there, that many metres across."""
         if self.desk.choose(point, label):
+            self._hurried = False
             self._ask_price()
         if look is not None:
             self.map.look_at(point, across_m=look)
@@ -174,6 +187,15 @@ class MapScreen(ScreenPane):
     def action_choose_at(self, lat: float, lng: float) -> None:
         """A click on a line of the table."""
         self.choose(Point(lat, lng))
+
+    def action_nearest(self) -> None:
+        near = self.desk.near.measured or self.desk.market.near(self._middle()).measured
+        if near:
+            self.choose(near[0][0].point, look=TOWN_M)
+
+    def _middle(self) -> Point:
+        view = self.map.view
+        return view.centre if view else Point(0, 0)
 
     def action_find(self) -> None:
         self._find("")
@@ -274,6 +296,8 @@ class MapScreen(ScreenPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         desk = self.desk
+        if action == "nearest":
+            return not desk.operating and bool(desk.market.cameras)
         if action in ("request", "cancel"):
             return not desk.operating and (action != "cancel" or bool(desk.waiting))
         if action in ("save_circle", "radius", "undo_circle"):
@@ -289,9 +313,11 @@ class MapScreen(ScreenPane):
 
     def action_request(self) -> None:
         view = self.desk.request_view(online=self.online)
+        self._hurried = view.quoting and view.online
         if view.point is None:
             self._find("")
         elif view.ready and not view.short_micro:
+            self._hurried = False
             self.run_worker(self._request(view), name="request", group="request", exit_on_error=True)
 
     async def _request(self, view: RequestView) -> None:

@@ -237,7 +237,7 @@ class ScreenPane(Screen[None]):
     def redraw(self) -> None:
         """Draw now."""
         self._due = False
-        if not self.is_mounted or not self.size:
+        if not self.is_mounted or not self.is_attached or not self.size or not self.query(Header):
             return
         self.redraw_header()
         condition = self.condition()
@@ -265,8 +265,9 @@ class ScreenPane(Screen[None]):
         return lambda width: header(view, width, listed, name)
 
     def redraw_header(self) -> None:
-        """Draw the header alone."""
-        self.query_one(Header).redraw(self.header_rows)
+        """Draw the header alone; none is left while the console closes."""
+        for found in self.query(Header):
+            found.redraw(self.header_rows)
 
     def _each_second(self) -> None:
         if not self.on_stage:

@@ -27,7 +27,7 @@ def caption(scene: Scene, width: int, *, full: bool) -> Row:
         scene.offline or scene.signal.stalled,
     )
     glyph = state(scene)._replace(bold=False)
-    place = scene.context.place or _asked(scene) or "no session"
+    place = scene.context.place or scene.place or _asked(scene) or "no session"
     left = row(
         glyph._replace(text=glyph.text[0] + " "),
         Span(place, "text", bold=True),
@@ -204,7 +204,7 @@ def camera(scene: Scene, width: int, *, full: bool) -> list[Row]:
     """Who shows the picture, and how well this session has gone so far."""
     facts, session, stream = scene.context.camera, scene.session, scene.signal
     rows = [section(width, "Camera", row(facts.name) if facts else EMPTY)]
-    operator = (facts.operator if facts else None) or (session.operator if session else None)
+    operator = (facts.operator if facts else None) or scene.operator
     fits = len("operator") + 1 + len(operator or "") <= width
     rows.append(_fact(width, "operator" if fits else "by", operator))
     if full:
@@ -272,6 +272,8 @@ def _over_plate(session: SessionView) -> list[Span]:
 def _live_plate(scene: Scene, session: SessionView) -> list[Span]:
     stream = scene.signal
     if stream.age_ms is None:
+        if session.lost_now and not scene.offline:
+            return [_loud("◌ the camera sends no picture"), Span("this time is not charged")]
         return [_loud("◌ opening the picture")]
     if not stream.stalled:
         return []

@@ -22,6 +22,10 @@ class Scene:
     now: datetime
     driver: str | None = None
     """How the picture is drawn, None while there is none."""
+    place: str | None = None
+    """Where was asked for, in words, where such are known."""
+    operator: str | None = None
+    """Who shows the picture: a name, or a short one of the id."""
 
     @property
     def offline(self) -> Offline | None:

@@ -29,6 +29,8 @@ class Detail:
     zone: tzinfo | None
     focused: bool = False
     offline: bool = False
+    operator: str = ""
+    """Who films, by name or a short one of the id; empty before it is known."""
 
 
 TWO_COLUMNS = 70
@@ -71,7 +73,7 @@ def _head(shown: Detail, width: int) -> list[Row]:
     )
     title = cut(row(Span(name)), width - width_of(fact) - 4)[0].text
     at = coordinates(view.requested) if view.requested else ""
-    who = f"operator {fmt.short_id(view.operator)}" if view.operator and view.side == "consumer" else ""
+    who = f"operator {shown.operator}" if shown.operator and view.side == "consumer" else ""
     return [
         section(width, title, fact, focused=shown.focused),
         spread(

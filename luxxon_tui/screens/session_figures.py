@@ -72,7 +72,7 @@ def state_of(view: SessionView, *, offline: bool = False) -> Span:
         "EXPIRED": Span("○ EXPIRED", "muted"),
         "CANCELLED": Span("✕ CANCELLED", "muted"),
     }
-    if view.state in words:
+    if view.state in words and not used_up(view):
         return words[view.state]
     if view.parked:
         return Span("▲ PARKED", "warn")
@@ -81,9 +81,15 @@ def state_of(view: SessionView, *, offline: bool = False) -> Span:
     return Span("✓ CONFIRMED", "ok") if view.settlement == "CONFIRMED" else Span("✓ ENDED", "ok")
 
 
+def used_up(view: SessionView) -> bool:
+    """Whether it was LIVE until its time was over, which the server calls EXPIRED as well."""
+    return view.state == "EXPIRED" and view.started_at is not None
+
+
 def settling(view: SessionView) -> bool:
     """Whether there is money of it that has not arrived yet, as far as its bill has been read."""
-    return view.state == "ENDED" and view.billed and view.charged_micro > 0 and view.settlement != "CONFIRMED"
+    over = view.state == "ENDED" or used_up(view)
+    return over and view.billed and view.charged_micro > 0 and view.settlement != "CONFIRMED"
 
 
 def clean_share(view: SessionView) -> float | None:
@@ -94,7 +100,8 @@ def clean_share(view: SessionView) -> float | None:
 def in_trouble(view: SessionView) -> bool:
     """Whether somebody should look at it: nobody came, much was lost, or it cannot be paid."""
     clean = clean_share(view)
-    return view.parked or view.state == "EXPIRED" or (clean is not None and clean < TROUBLED)
+    nobody = view.state == "EXPIRED" and not used_up(view)
+    return view.parked or nobody or (clean is not None and clean < TROUBLED)
 
 
 def passes(view: SessionView, wanted: Filter) -> bool:
@@ -202,7 +209,8 @@ def today(sessions: Iterable[SessionView], now: datetime, zone: tzinfo | None) -
         return Day()
     first = min(view.started_at for view in ours if view.started_at)
     since = begin + timedelta(seconds=(first - begin).total_seconds() // 3600 * 3600)
-    quarters = [0.0] * (int((now - since).total_seconds() // QUARTER) + 1)
+    # Not none, by a clock that is behind the server's.
+    quarters = [0.0] * max(1, int((now - since).total_seconds() // QUARTER) + 1)
     spent = earned = 0
     watched = published = 0.0
     for view in ours:

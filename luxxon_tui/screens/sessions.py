@@ -37,7 +37,7 @@ class SessionsScreen(ScreenPane):
     """A list and, beside or instead of it, one session."""
 
     NAME = "Sessions"
-    WATCHES = ("sessions", "places", "complete")
+    WATCHES = ("sessions", "places", "names", "complete")
     PARTS = (RowList,)
     AUTO_FOCUS = "#list"
     CSS = f"""
@@ -155,6 +155,7 @@ class SessionsScreen(ScreenPane):
             self.zone,
             self.has_class("-opened"),
             store.offline is not None,
+            store.called(view.operator) if view.operator else "",
         )
         room = self.query_one("#split").size.height
         panel.redraw(lambda width: detail(shown, width, room))

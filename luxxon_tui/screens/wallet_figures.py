@@ -64,12 +64,15 @@ class Step:
     Attributes:
         told: what it does: ``25 USDC, exactly``.
         tx: hash of its transaction, once it is out.
+        blocks: how many blocks have followed the transaction's, itself among them, of those that the market
+            waits for; None before it is in one.
     """
 
     name: str
     told: str
     progress: Progress = Progress.TO_COME
     tx: str | None = None
+    blocks: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,16 @@ class Move:
             *(replace(step, tx=tx) if step.progress is Progress.RUNNING else step for step in self.steps)
         )
 
+    def mined(self, mark: BlockMark, head: int, counted: int) -> Move:
+        """The running step's transaction is in a block; see :class:`BlockMark`."""
+        found = mark.passed(head, counted)
+        return self._with(
+            *(
+                replace(step, blocks=found) if step.progress is Progress.RUNNING else step
+                for step in self.steps
+            )
+        )
+
     def failed(self, why: str) -> Move:
         """The running step, or else the first, did not work."""
         at = next((step for step in self.steps if step.progress is Progress.RUNNING), self.steps[0])
@@ -126,6 +139,26 @@ class Move:
 
     def _with(self, *steps: Step) -> Move:
         return replace(self, steps=steps)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMark:
+    """Where a transaction was mined, and how far the market followed the chain then: it counts a block when
+    it has seen as many after it as it is behind."""
+
+    block: int
+    behind: int
+
+    @classmethod
+    def at(cls, head: int, counted: int) -> BlockMark:
+        """``counted`` is the last block that the market has consumed."""
+        return cls(head, max(1, head - counted))
+
+    def passed(self, head: int, counted: int) -> tuple[int, int]:
+        """Blocks that have come and blocks to come for; all of them once the market has the block."""
+        if counted >= self.block:
+            return self.behind, self.behind
+        return min(max(1, head - self.block + 1), self.behind), self.behind
 
 
 def top_up(amount: int, facts: ChainFacts | None) -> Move:
@@ -358,10 +391,10 @@ def course(
 
 
 def tick(top: float) -> float:
-    """The distance of four ticks that reach ``top``: 1, 2, 2.5, 3, 4 or 5 times a power of ten."""
+    """The distance of four ticks that reach ``top``: round, and no more of them empty than must be."""
     unit = 0.01
     while True:
-        for factor in (1, 2, 2.5, 3, 4, 5):
+        for factor in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8):
             if 4 * unit * factor >= top:
                 return unit * factor
         unit *= 10

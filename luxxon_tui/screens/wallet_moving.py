@@ -45,6 +45,7 @@ class MovingPane(ReadingPane):
 
     async def _now(self) -> tuple[ChainClient, ChainFacts]:
         """The chain and what it says at this moment."""
+        await self._look_at_contract()  # what is asked next says so where it is not the one known before
         chain = await self._client()
         assert self.address is not None, "there is an owner"
         self._facts, self._fault = await facts_of(chain, self.address), ""
@@ -68,7 +69,7 @@ class MovingPane(ReadingPane):
                 await self._sponsored(chain, owner, amount)
             else:
                 await chain.top_up(owner, amount, self._step, self._sent)
-            await self._counted(facts.pool)
+            await self._counted(facts.pool, chain)
         except LuxxonError as error:
             await self._stopped(error)
         else:
@@ -115,20 +116,27 @@ class MovingPane(ReadingPane):
         self._topping = top
         self.due()
 
-    async def _counted(self, before: int) -> None:
+    async def _counted(self, before: int, chain: ChainClient) -> None:
         """Wait until the market's figure of the pool has moved from what the chain said before; it follows
-        the chain some blocks behind, and tells of deposits by no event."""
+        the chain some blocks behind, which are counted on the way, and tells of deposits by no event."""
         follower = self.follower
-        seen = self.store.pool_micro
+        seen, mark = self.store.pool_micro, None
         for _ in range(COUNTED_SECONDS * 2):
-            if (
-                follower is None
-                or self.store.wallet.value is None
-                or self.store.pool_micro not in (seen, before)
-            ):
+            wallet = self.store.wallet.value
+            if follower is None or wallet is None or self.store.pool_micro not in (seen, before):
                 return
+            head, counted = (await chain.head()).number, int(wallet.last_sync_block)
+            mark = mark or figures.BlockMark.at(head, counted)
+            self._mined(mark, head, counted)
             await follower.refresh_wallet()
             await asyncio.sleep(0.5)
+
+    def _mined(self, mark: figures.BlockMark, head: int, counted: int) -> None:
+        if self._topping is not None and self._topping.running:
+            self._topping = self._topping.mined(mark, head, counted)
+        elif self._leaving is not None and self._leaving.running:
+            self._leaving = self._leaving.mined(mark, head, counted)
+        self.due()
 
     async def _stopped(self, error: LuxxonError) -> None:
         """Mark the step, and look what the chain says now: what is approved is so for good."""
@@ -186,7 +194,7 @@ class MovingPane(ReadingPane):
 
         try:
             await chain.withdraw(owner, amount, sent)
-            await self._counted(facts.pool)
+            await self._counted(facts.pool, chain)
         except LuxxonError as error:
             self._leaving = self._leaving and self._leaving.failed(error.message)
             await self._read_chain()

@@ -151,14 +151,15 @@ def _again(move: Move) -> str:
 
 
 def _share(move: Move) -> float:
-    """How far a move is: a third for each of being made, sent and counted."""
+    """How far a move is: half of a step is over when it is sent, the rest goes by blocks."""
     each = 1 / len(move.steps)
     done = 0.0
     for step in move.steps:
         if step.progress in (Progress.DONE, Progress.SKIPPED):
             done += each
         elif step.progress is Progress.RUNNING:
-            done += each * (0.7 if step.tx else 0.3)
+            have, of = step.blocks or (0, 1)
+            done += each * (0.5 + 0.5 * have / of if step.blocks else 0.5 if step.tx else 0.2)
     return min(done, 0.97)
 
 
@@ -191,6 +192,8 @@ def _step(number: int, step: Step, width: int, *, tall: bool) -> list[Row]:
     told = step.told
     if step.tx and lit:
         told = "sent, waits for its block"
+        if step.blocks is not None:
+            told = "sent, {} of {} block{}".format(*step.blocks, "" if step.blocks[1] == 1 else "s")
     lines = [row(head, Span(told, "faint" if quiet else "muted"))]
     if step.tx and tall:
         word = {Progress.DONE: "confirmed", Progress.FAILED: "failed"}.get(step.progress, "sent")

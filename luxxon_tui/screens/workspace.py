@@ -1,8 +1,7 @@
-"""The Workspace screen: its name, who acts in it, with which keys, and with which cameras."""
+"""The Workspace screen: its name, who acts in it, with which keys and cameras, and where events are sent."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
@@ -20,11 +19,13 @@ from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.screens import workspace_panels as panels
 from luxxon_tui.screens.pane import Empty, ScreenPane, Thing
 from luxxon_tui.screens.workspace_cards import MintCard, Minting, SecretCard
-from luxxon_tui.screens.workspace_devices import cameras_of_settings
+from luxxon_tui.screens.workspace_devices import read_devices
 from luxxon_tui.screens.workspace_panels import Device
+from luxxon_tui.screens.workspace_webhooks import ACTIONS, STYLE, Webhooks
 from luxxon_tui.store import Readiness
 from luxxon_tui.widgets.ask import Ask
 from luxxon_tui.widgets.choose import Choose
+from luxxon_tui.widgets.field import NAME_LENGTH
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.question import Question
 from luxxon_tui.widgets.row_list import RowList
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from luxxon_core.client import Luxxon
 
 ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
-GRACE = 60
-"""Seconds for which a revoked key still works, as the server grants them."""
 
 
 class WorkspaceScreen(ScreenPane):
@@ -44,7 +43,9 @@ class WorkspaceScreen(ScreenPane):
     NAME = "Workspace"
     WATCHES = ("workspace",)
     PARTS = (RowList,)
-    CSS = """
+    CSS = (
+        STYLE
+        + """
     WorkspaceScreen #split { height: 1fr; }
     WorkspaceScreen #left { width: 50; height: 1fr; }
     WorkspaceScreen #right { width: 1fr; height: 1fr; margin-left: 3; }
@@ -53,9 +54,10 @@ class WorkspaceScreen(ScreenPane):
     WorkspaceScreen.-narrow #right { width: 1fr; margin-left: 0; }
     WorkspaceScreen #facts { margin-bottom: 1; }
     WorkspaceScreen RowList { height: 1fr; margin-bottom: 1; }
-    WorkspaceScreen.-narrow #devices { height: 3; margin-bottom: 0; }
-    WorkspaceScreen.-wide #devices { height: 8; margin-bottom: 0; }
+    WorkspaceScreen.-narrow #devices { height: 2; margin-bottom: 0; }
+    WorkspaceScreen.-wide #devices { height: 8; }
     """
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         action("workspace.rename", "n", "rename", "Give the workspace another name"),
         action("workspace.mint", "m", "mint key", "Mint an API key; its plaintext is shown once"),
@@ -65,6 +67,7 @@ class WorkspaceScreen(ScreenPane):
         action("workspace.copy", "c", "copy", "Copy the chosen member's address, or the key's id", show=False,
                do="copy_chosen"),
         action("workspace.copy_id", "i", "copy id", "Copy the workspace's id", show=False),
+        *ACTIONS,
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +77,8 @@ class WorkspaceScreen(ScreenPane):
         self._devices: tuple[Device, ...] | None = None
         self._faults = {"members": "", "keys": "", "devices": ""}
         self._read_for: object = None
+        self._lists_of: object = None
+        """Who the lists were read as, last."""
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split"):
@@ -84,14 +89,17 @@ class WorkspaceScreen(ScreenPane):
             with Vertical(id="right"):
                 yield Lines(id="keys-head")
                 yield RowList(id="keys")
+                yield Lines(id="budget")
                 yield Lines(id="devices-head")
                 yield RowList(id="devices")
+                yield Lines(id="webhooks-line")
+            yield Webhooks()
 
     # -- what it shows
 
     @property
     def list_in_focus(self) -> str:
-        """``members``, ``keys`` or ``devices``."""
+        """``members``, ``keys``, ``devices`` or ``webhooks``."""
         return str(self.focused.id) if isinstance(self.focused, RowList) else ""
 
     @property
@@ -105,6 +113,10 @@ class WorkspaceScreen(ScreenPane):
         """Under the cursor of the keys."""
         key = self._list("keys").key
         return next((each for each in self._keys or () if each.id == key), None)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        return self.query_one(Webhooks)
 
     def _list(self, name: str) -> RowList:
         return self.query_one(f"#{name}", RowList)
@@ -130,7 +142,7 @@ class WorkspaceScreen(ScreenPane):
     def ticks(self) -> bool:
         """While a revoked key still works."""
         now = self.now()
-        return any(panels.grace(key, now) or _just_ended(key, now) for key in self._keys or ())
+        return any(panels.grace(key, now) or panels.just_ended(key, now) for key in self._keys or ())
 
     def draw(self) -> None:
         store, now, zone = self.store, self.now(), self.zone
@@ -140,10 +152,17 @@ class WorkspaceScreen(ScreenPane):
         self._head("members", partial(panels.members_head, who, members, focused=at == "members"))
         self._head("keys", partial(panels.keys_head, who, keys, focused=at == "keys"))
         self._head("devices", partial(panels.devices_head, devices, focused=at == "devices"))
+        self._show_budget()
         self._list("members").fill(panels.members_items(members, who, self._faults["members"], zone))
         self._list("keys").fill(panels.keys_items(keys, who, self._faults["keys"], now, zone))
         self._list("devices").fill(panels.devices_items(devices, self._faults["devices"]))
+        self.webhooks.draw()
         self._read()
+
+    def _show_budget(self) -> None:
+        """Below the keys, of the chosen one."""
+        rows = partial(panels.budget_rows, self.api_key, self.zone, brief=self.has_class("-narrow"))
+        self.query_one("#budget", Lines).redraw(rows)
 
     def _head(self, name: str, head: Any) -> None:
         self.query_one(f"#{name}-head", Lines).redraw(lambda width: [head(width)])
@@ -158,6 +177,7 @@ class WorkspaceScreen(ScreenPane):
             yield Thing(f"Member {fmt.short_hash(each.wallet_address)}", each.role, shown)
         for device in self._devices or ():
             yield Thing(f"Device {device.name}", device.kind, partial(self._show, "devices", device.name))
+        yield from self.webhooks.things()
 
     def _show(self, name: str, key: str) -> None:
         self.app.run_worker(self.console_app.action_screen("workspace"), name="show", exit_on_error=True)
@@ -181,9 +201,10 @@ class WorkspaceScreen(ScreenPane):
         ready = store.readiness.value is Readiness.READY and store.offline is None
         if self.api is None or not ready or mark is None or mark == self._read_for:
             return
-        before, self._read_for = self._read_for, mark
-        if before is not None:
+        before, self._read_for, self._lists_of = self._lists_of, mark, mark
+        if before not in (None, mark):
             self._members = self._keys = None
+            self.webhooks.forget()
         reading: Callable[[], Awaitable[None]] = self._read_now
         self.run_worker(reading, name="lists", group="lists", exclusive=True)
 
@@ -194,13 +215,13 @@ class WorkspaceScreen(ScreenPane):
     async def _read_all(self, api: Luxxon) -> None:
         who = self.store.who.value
         if who is not None and who.is_wallet and who.workspace_id is not None:
-            self._members = await self._told(
-                "members", self._read_members(api, who.workspace_id), self._members
-            )
-            self._keys = await self._told("keys", self._read_keys(api, who.workspace_id), self._keys)
+            members = api.workspaces.members(who.workspace_id)
+            self._members = await self._told("members", members, self._members)
+            self._keys = await self._told("keys", api.workspaces.api_keys(who.workspace_id), self._keys)
             self.due()
-        self._devices = await self._told("devices", self._read_devices(api), self._devices)
+        self._devices = await self._told("devices", read_devices(api, self.store), self._devices)
         self.due()
+        await self.webhooks.read()
 
     async def _told(self, name: str, reading: Coroutine[Any, Any, Any], before: Any) -> Any:
         """What was read; what was there before, and why, where it was refused."""
@@ -210,29 +231,14 @@ class WorkspaceScreen(ScreenPane):
             self._faults[name] = error.message
             return before
         self._faults[name] = ""
-        return found
-
-    async def _read_members(self, api: Luxxon, workspace: str) -> tuple[Member, ...]:
-        return tuple(await api.workspaces.members(workspace))
-
-    async def _read_keys(self, api: Luxxon, workspace: str) -> tuple[ApiKey, ...]:
-        return tuple(await api.workspaces.api_keys(workspace))
-
-    async def _read_devices(self, api: Luxxon) -> tuple[Device, ...]:
-        cameras = await asyncio.to_thread(cameras_of_settings)
-        who = self.store.who.value
-        mine = self.store.workspace.value
-        states = {mine.slug: mine.availability_state} if mine else {}
-        if cameras and who is not None and who.is_wallet:
-            states |= {one.slug: one.availability_state for one in await api.workspaces.list()}
-        return tuple(Device(*camera, states.get(camera[2])) for camera in cameras)
+        return tuple(found)
 
     # -- keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if not self.is_mounted:
             return True
-        who, at = self.store.who.value, self.list_in_focus
+        who, at, hooks = self.store.who.value, self.list_in_focus, self.webhooks
         here = self.condition() is None and self.store.offline is None
         owner, admin = panels.ranks(who, "OWNER"), panels.ranks(who, "ADMIN")
         key = self.api_key
@@ -241,11 +247,12 @@ class WorkspaceScreen(ScreenPane):
             removable = admin and key is not None and key.revoked_at is None and at == "keys"
         allowed = {
             "rename": here and panels.renames(who),
-            "mint": here and admin,
+            "mint": here and admin and not hooks.opened,
             "add": here and owner,
             "role": here and owner and at == "members" and self.member is not None,
             "remove": here and removable,
             "open": at in ("members", "keys"),
+            "hook": action == "hook" and hooks.may(str(parameters[0])),
         }
         return allowed.get(action, True)
 
@@ -257,6 +264,7 @@ class WorkspaceScreen(ScreenPane):
 
     def on_row_list_moved(self, event: RowList.Moved) -> None:
         event.stop()
+        self._show_budget()
         self.refresh_bindings()
 
     def on_row_list_opened(self, event: RowList.Opened) -> None:
@@ -270,11 +278,16 @@ class WorkspaceScreen(ScreenPane):
             self.copy(member.wallet_address, "address copied")
         elif self.list_in_focus == "keys" and key is not None:
             self.copy(key.id, "key id copied")
+        elif self.list_in_focus == "webhooks":
+            self.webhooks.copy()
 
     def action_copy_id(self) -> None:
         who = self.store.who.value
         if who is not None and who.workspace_id is not None:
             self.copy(who.workspace_id, "workspace id copied")
+
+    def action_hook(self, what: str) -> None:
+        self.webhooks.act(what)
 
     def _acting(self) -> tuple[Luxxon, str] | None:
         who = self.store.who.value
@@ -288,7 +301,8 @@ class WorkspaceScreen(ScreenPane):
 
     async def _rename(self, api: Luxxon, workspace: str) -> None:
         known = self.store.workspace.value
-        name = await self._asked(Ask("Rename the workspace", value=known.name if known else ""))
+        before = known.name if known else ""
+        name = await self._asked(Ask("Rename the workspace", value=before, most=NAME_LENGTH))
         if name and (known is None or name != known.name):
             await api.workspaces.update(workspace, name=name)
             if self.follower is not None:
@@ -357,7 +371,7 @@ class WorkspaceScreen(ScreenPane):
         facts = (
             row(key.label, Span(f"  {key.prefix}…", "muted")),
             EMPTY,
-            f"It works for {GRACE} s more, so that another can take its place,",
+            f"It works for {panels.GRACE} s more, so that another can take its place,",
             "and then never again.",
         )
         if await self.confirmed(Question("Revoke the key?", facts, "revoke", "keep it")):
@@ -375,19 +389,11 @@ class WorkspaceScreen(ScreenPane):
         wish: Minting | None = await self.app.push_screen_wait(MintCard(environment))
         if wish is None:
             return
-        made = await api.workspaces.create_api_key(
-            workspace, label=wish.label, scopes=wish.scopes, environment=environment
-        )
+        made = await api.workspaces.create_api_key(workspace, environment=environment, **wish._asdict())
         card = SecretCard(made.label, made.plaintext)
         minted = made.id
         del made
         await self.app.push_screen_wait(card)
-        self._keys = await self._told("keys", self._read_keys(api, workspace), self._keys)
+        self._keys = await self._told("keys", api.workspaces.api_keys(workspace), self._keys)
         self.redraw()
         self._list("keys").choose(minted)
-
-
-def _just_ended(key: ApiKey, now: Any) -> bool:
-    """Drawn once more after its last second."""
-    end = key.grace_period_end
-    return end is not None and 0 <= (now - end).total_seconds() < 2

@@ -1,20 +1,24 @@
-"""Cards of the Workspace screen: what a key may do, and its plaintext, once."""
+"""Cards of the Workspace screen: what a key may do, and its plaintext or another secret, once."""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
 from luxxon_core.http.principal import Scope
+from luxxon_core.kernel.money import parse_usdc
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.widgets.checks import Checks
-from luxxon_tui.widgets.field import Field
+from luxxon_tui.widgets.field import NAME_LENGTH, Field
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.modal import Modal
+
+if TYPE_CHECKING:
+    from luxxon_core.access.schemas import KeyArea
 
 SCOPES = {
     Scope.SESSIONS_READ: "see sessions, receipts and events",
@@ -27,12 +31,17 @@ FIRST = (Scope.SESSIONS_READ, Scope.PRICING_READ)
 
 
 class Minting(NamedTuple):
+    """The arguments of the client's ``create_api_key``."""
+
     label: str
     scopes: tuple[str, ...]
+    daily_cap_micro_usdc: int | None = None
+    session_cap_micro_usdc: int | None = None
+    areas: tuple[KeyArea, ...] = ()
 
 
-class MintCard(ModalScreen[Minting | None]):
-    """Label and scopes of a new key. Dismisses with them, or None.
+class MintCard(Modal[Minting | None]):
+    """Label, scopes and budget of a new key. Dismisses with them, or None.
 
     Args:
         environment: TEST or LIVE, as the server's.
@@ -45,6 +54,9 @@ class MintCard(ModalScreen[Minting | None]):
         background: $surface; border-left: outer $accent; padding: 1 2;
     }
     MintCard Field, MintCard Checks { margin-bottom: 1; }
+    MintCard Horizontal { height: 1; }
+    MintCard Horizontal Field { width: 1fr; margin-bottom: 0; }
+    MintCard Horizontal Lines { width: 12; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Leave"), ("enter", "mint", "Mint")]
 
@@ -56,8 +68,17 @@ class MintCard(ModalScreen[Minting | None]):
         scopes = [(str(scope), SCOPES.get(scope, "nothing asks for it yet")) for scope in Scope]
         with Vertical():
             yield Lines(self._head, id="head", ground="surface")
-            yield Field(placeholder="what it is for: edge box, notebook", id="label")
+            yield Field(placeholder="what it is for: edge box, notebook", id="label", max_length=NAME_LENGTH)
             yield Checks(scopes, FIRST)
+            with Horizontal():
+                yield _label("USDC a day")
+                yield Field(placeholder="no cap", id="daily")
+                yield _label("  a session")
+                yield Field(placeholder="no cap", id="session")
+            with Horizontal():
+                yield _label("places")
+                yield Field(placeholder="anywhere, or 52.52,13.40,2km; …", id="areas")
+            yield Lines(lambda _width: [EMPTY], ground="surface")
             yield Lines(self._keys, ground="surface")
 
     def _head(self, _width: int) -> list[Row]:
@@ -69,7 +90,7 @@ class MintCard(ModalScreen[Minting | None]):
             row(
                 Span(" enter ", "hint", bold=True, on="accent", action="screen.mint"),
                 Span("mint ", "ink", bold=True, on="accent", action="screen.mint"),
-                Span("   tab", "text", bold=True), Span(" scopes   ", "muted"),
+                Span("   tab", "text", bold=True), Span(" scopes, budget   ", "muted"),
                 Span("space", "text", bold=True), Span(" tick   ", "muted"),
                 Span("esc", "text", bold=True, action="screen.leave"),
                 Span(" not now", "muted", action="screen.leave"),
@@ -83,21 +104,46 @@ class MintCard(ModalScreen[Minting | None]):
     def action_mint(self) -> None:
         label, scopes = self.query_one("#label", Field).value.strip(), self.query_one(Checks).ticked
         if label and scopes:
-            self.dismiss(Minting(label, scopes))
-            return
-        self._wrong = "Tick at least one scope" if label else "Say what it is for"
+            try:
+                wish = Minting(label, scopes, self._cap("daily"), self._cap("session"), self._areas())
+            except ValueError as error:
+                self._wrong = str(error)
+            else:
+                self.dismiss(wish)
+                return
+        else:
+            self._wrong = "Tick at least one scope" if label else "Say what it is for"
         self.query_one("#head", Lines).redraw()
+
+    def _typed(self, name: str) -> str:
+        return self.query_one(f"#{name}", Field).value.strip()
+
+    def _cap(self, name: str) -> int | None:
+        """µUSDC; None where nothing stands there."""
+        typed = self._typed(name)
+        return parse_usdc(typed) if typed else None
+
+    def _areas(self) -> tuple[KeyArea, ...]:
+        from luxxon_core.access.schemas import KeyArea
+
+        return tuple(KeyArea.parse(each) for each in self._typed("areas").split(";") if each.strip())
 
     def action_leave(self) -> None:
         self.dismiss(None)
 
 
-class SecretCard(ModalScreen[None]):
-    """A key's plaintext, which is told once: the card stays until it was copied, or shown to be written down.
+def _label(words: str) -> Lines:
+    return Lines(lambda _width: [row(Span(words, "muted"))], ground="surface")
+
+
+class SecretCard(Modal[None]):
+    """A key's plaintext, or another secret, which is told once: the card stays until it was copied, or shown
+    to be written down.
 
     Args:
-        label: of the key.
+        label: of what it belongs to.
         plaintext: kept by this card alone, and gone with it.
+        what: ``key``, ``secret``
     """
 
     CSS = """
@@ -114,9 +160,9 @@ class SecretCard(ModalScreen[None]):
         ("escape", "kept", "Leave"),
     ]
 
-    def __init__(self, label: str, plaintext: str) -> None:
+    def __init__(self, label: str, plaintext: str, what: str = "key") -> None:
         super().__init__()
-        self._label, self._plaintext = label, plaintext
+        self._label, self._plaintext, self._what = label, plaintext, what
         self._copied = self._shown = self._seen = self._hurried = False
 
     def compose(self) -> ComposeResult:
@@ -124,7 +170,8 @@ class SecretCard(ModalScreen[None]):
             yield Lines(self._rows, ground="surface")
 
     def _rows(self, width: int) -> list[Row]:
-        secret = self._plaintext if self._shown else self._plaintext[:8] + "•" * (len(self._plaintext) - 8)
+        plain = 8 if self._what == "key" else self._plaintext.find("_") + 1
+        secret = self._plaintext if self._shown else self._plaintext[:plain].ljust(len(self._plaintext), "•")
         pieces = [secret[at : at + width] for at in range(0, len(secret), width)]
         taken = self._copied or self._seen
         if self._copied:
@@ -135,7 +182,7 @@ class SecretCard(ModalScreen[None]):
             said = row(Span("It is told now and never again.", "muted"))
         ground, ink = ("accent", "ink") if taken else ("raised", "muted")
         return [
-            row(Span(f"The key of {self._label}", "bright", bold=True)),
+            row(Span(f"The {self._what} of {self._label}", "bright", bold=True)),
             said,
             EMPTY,
             *(row(Span(piece, "text", on="raised")) for piece in pieces),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 from luxxon_core.kernel.errors import StartError
+from luxxon_tui.screens.workspace_panels import Device
+from luxxon_tui.store import Store
+
+if TYPE_CHECKING:
+    from luxxon_core.client import Luxxon
 
 
 def cameras_of_settings() -> list[tuple[str, str, str]]:
@@ -22,3 +30,17 @@ def cameras_of_settings() -> list[tuple[str, str, str]]:
         (name, table.type.partition(":")[0], str(table.operate.get("slug") or slug_of(name)))
         for name, table in cameras.items()
     ]
+
+
+async def read_devices(api: Luxxon, store: Store) -> list[Device]:
+    """The cameras of ``luxxon.toml``, and how those are whose workspace can be seen.
+
+    Raises:
+        LuxxonError: the file has a fault, or the server refuses.
+    """
+    cameras = await asyncio.to_thread(cameras_of_settings)
+    who, mine = store.who.value, store.workspace.value
+    states = {mine.slug: mine.availability_state} if mine else {}
+    if cameras and who is not None and who.is_wallet:
+        states |= {one.slug: one.availability_state for one in await api.workspaces.list()}
+    return [Device(*camera, states.get(camera[2])) for camera in cameras]

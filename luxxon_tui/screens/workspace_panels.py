@@ -8,13 +8,14 @@ from datetime import datetime, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING
 
+from luxxon_core.kernel.money import short_usdc
 from luxxon_tui import format as fmt
 from luxxon_tui.rows import EMPTY, Row, Span, cut, first_fit, row, section, spread, width_of
 from luxxon_tui.store import Who
 from luxxon_tui.widgets.row_list import Item
 
 if TYPE_CHECKING:
-    from luxxon_core.access.schemas import ApiKey, Member
+    from luxxon_core.access.schemas import ApiKey, Budget, Member
     from luxxon_core.workspaces.schemas import Workspace
 
 ROLES = (
@@ -23,6 +24,8 @@ ROLES = (
     ("OWNER", "all that, and says who is a member"),
 )
 RANK = {"VIEWER": 1, "ADMIN": 2, "OWNER": 3}
+GRACE = 60
+"""Seconds for which a revoked key still works, as the server grants them."""
 WALLET_ONLY = "a wallet's to see: this is an API key"
 
 
@@ -185,6 +188,12 @@ def grace(key: ApiKey, now: datetime) -> float:
     return max(0.0, end.timestamp() - now.timestamp())
 
 
+def just_ended(key: ApiKey, now: datetime) -> bool:
+    """Drawn once more after its last second."""
+    end = key.grace_period_end
+    return end is not None and 0 <= (now - end).total_seconds() < 2
+
+
 def _api_key(key: ApiKey, now: datetime, zone: tzinfo | None, width: int) -> Row:
     left_over = grace(key, now)
     if key.revoked_at is None:
@@ -201,8 +210,62 @@ def _api_key(key: ApiKey, now: datetime, zone: tzinfo | None, width: int) -> Row
     room = width - width_of(state) - 2
     if dead:
         return spread(width, cut(name, room), state)
-    full = row(name, Span(f"  {scopes}", "muted"), Span(f"  {used}", "faint"))
-    return spread(width, first_fit(room, full, row(name, Span(f"  {scopes}", "muted")), name), state)
+    today = _today(key)
+    scoped = row(name, today, Span(f"  {scopes}", "muted"))
+    full = row(scoped, Span(f"  {used}", "faint"))
+    bare = (row(name, today), row(label, " " * (18 - width_of(label)), today)) if today else (name,)
+    return spread(width, first_fit(room, full, scoped, *bare), state)
+
+
+def _today(key: ApiKey) -> Row:
+    """``0.25 of 5 today``: what it has spent of its day; nothing of a key without a budget."""
+    budget = key.limits
+    if budget is None:
+        return EMPTY
+    spent = short_usdc(int(budget.spent_today_micro_usdc))
+    if budget.daily_cap_micro_usdc is None:
+        return row(Span(f"  {spent}", "text"), Span(" today", "muted"))
+    cap = short_usdc(int(budget.daily_cap_micro_usdc))
+    role = "text" if int(budget.left_today_micro_usdc or "0") else "warn"
+    return row(Span(f"  {spent}", role), Span(f" of {cap} today", "muted"))
+
+
+def budget_rows(key: ApiKey | None, zone: tzinfo | None, width: int, *, brief: bool = False) -> list[Row]:
+    """What the chosen key may spend, and where; nothing of a key without a budget. ``brief``: in one line."""
+    budget = None if key is None else key.limits
+    if budget is None:
+        return []
+    caps = [_pieces(budget, zone), _pieces(budget, zone, short=True)]
+    places = [each.name or str(each) for each in budget.areas]
+    where = row(Span("places  ", "muted"), ", ".join(places) if places else Span("anywhere", "muted"))
+    if brief:
+        return [cut(row(caps[1], Span("  ", "muted"), where), width), EMPTY]
+    return [first_fit(width, *caps), cut(where, width), EMPTY]
+
+
+def _pieces(budget: Budget, zone: tzinfo | None, *, short: bool = False) -> Row:
+    daily, left, one = (
+        None if each is None else short_usdc(int(each))
+        for each in (
+            budget.daily_cap_micro_usdc,
+            budget.left_today_micro_usdc,
+            budget.session_cap_micro_usdc,
+        )
+    )
+    spans: list[Span] = [Span("budget  ", "muted")]
+    if daily is None:
+        spans += [Span("no cap a day", "muted")]
+    else:
+        role = "warn" if left == "0" else "text"
+        spans += [Span(left or "0", role), Span(f" of {daily} USDC left", "muted")]
+        if not short:
+            spans += [Span(f" until {budget.resets_at.astimezone(zone):%H:%M}", "muted")]
+    spans += [
+        Span(", ", "muted"),
+        Span(one or "no cap", "text" if one else "muted"),
+        Span(" a session", "muted"),
+    ]
+    return tuple(spans)
 
 
 def _used(at: datetime | None, now: datetime, zone: tzinfo | None) -> str:

@@ -33,6 +33,14 @@ NEARLY_MS = 100
 sides of it by turns, a counter would skip."""
 
 
+COURSE = {"REQUESTED": 0, "ASSIGNED": 1, "LIVE": 2, "PAUSED": 2, "ENDED": 3, "EXPIRED": 3, "CANCELLED": 3}
+
+
+def behind(told: str, known: str) -> bool:
+    """Whether a state is one from before another: an answer may come after the event that overtook it."""
+    return COURSE.get(told, 3) < COURSE.get(known, 0)
+
+
 def session_view(session: Session, mine: str | None = None, before: SessionView | None = None) -> SessionView:
     """A session from its wire type; what only receipts and other events tell is kept from ``before``.
 
@@ -42,6 +50,8 @@ def session_view(session: Session, mine: str | None = None, before: SessionView 
     lat, lng = session.requested_lat, session.requested_lng
     url = session.whep_url if isinstance(session.whep_url, str) else None
     state, started = str(session.state), session.started_at
+    if before is not None and behind(state, before.state):
+        return before
     known = before or SessionView(
         id=str(session.id),
         state=state,
@@ -75,7 +85,9 @@ def session_view(session: Session, mine: str | None = None, before: SessionView 
 
 
 def billed(view: SessionView, receipt: Receipt, explorer_url: str) -> SessionView:
-    """A session with its bill, final or so far."""
+    """A session with its bill, final or so far; a bill from before its end is none any more."""
+    if behind(str(receipt.state), view.state):
+        return view
     start = receipt.started_at
     losses = (
         ()

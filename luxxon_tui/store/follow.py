@@ -76,12 +76,18 @@ class Follower:
         self._oldest: str | None = None
         """The last session of the last page that was read."""
         self._billing: dict[str, asyncio.Task[None]] = {}
+        self._bill_again: set[str] = set()
+        """Sessions that have changed while they were being billed."""
 
     # -- what the console asks for
 
     def retry(self) -> None:
         """While offline or refused: try again now."""
         self._wake.set()
+
+    def part(self) -> None:
+        """Leave the store to another follower: answers that are still on their way go nowhere."""
+        self._store = Store()
 
     async def bill(self, session_id: str) -> None:
         """Read a session with its receipt; ``store.missing`` says why there is none."""
@@ -153,6 +159,7 @@ class Follower:
                 if refused is None:
                     await self._pause(attempt)
         finally:
+            self._bill_again.clear()
             for task in tuple(self._billing.values()):
                 task.cancel()
             await asyncio.gather(*self._billing.values(), return_exceptions=True)
@@ -240,11 +247,18 @@ class Follower:
             self._bill_soon(view.id)  # exact times, and the split of what it cost
 
     def _bill_soon(self, session_id: str) -> None:
-        if session_id in self._billing:
+        if session_id in self._billing:  # what is on its way may be from before
+            self._bill_again.add(session_id)
             return
         task = asyncio.create_task(self.bill(session_id), name="bill")
         self._billing[session_id] = task
-        task.add_done_callback(lambda _: self._billing.pop(session_id, None))
+        task.add_done_callback(lambda _: self._has_billed(session_id))
+
+    def _has_billed(self, session_id: str) -> None:
+        self._billing.pop(session_id, None)
+        if session_id in self._bill_again:
+            self._bill_again.discard(session_id)
+            self._bill_soon(session_id)
 
     # -- reading
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from luxxon_tui.format import short_id
 from luxxon_tui.store.cells import Cell, Unwatch
 from luxxon_tui.views import PHASES, Failure, Offline, Online, Phase, SessionView
 
@@ -103,6 +104,7 @@ class Store:
         missing: sessions that were asked for and not found, by id.
         activity: the last events, newest last.
         places: names of the points of sessions, as far as they have been found; empty where there is no town.
+        names: of workspaces of others, by id, as far as the console knows any.
         server_log: the last lines of an embedded server's log, and of its camera's, as they are: JSON.
         side: Request or Operate.
         watched: the session that the Live screen shows, if one was chosen.
@@ -123,6 +125,7 @@ class Store:
         self.missing: Cell[Mapping[str, Failure]] = Cell({})
         self.activity: Cell[tuple[Happening, ...]] = Cell(())
         self.places: Cell[Mapping[Point, str]] = Cell({})
+        self.names: Cell[Mapping[str, str]] = Cell({})
         self.server_log: Cell[tuple[str, ...]] = Cell(())
         self.side: Cell[Side] = Cell(side)
         self.watched: Cell[str | None] = Cell(None)
@@ -153,6 +156,12 @@ class Store:
         fresh = Store(side=self.side.value)
         for name in CELLS:
             self.cell(name).set(fresh.cell(name).value)
+
+    def called(self, workspace_id: str) -> str:
+        """What a workspace is called: its name where that is known, else the first digits of its id."""
+        who = self.who.value
+        mine = {each: name for each, name, _ in who.memberships} if who else {}
+        return mine.get(workspace_id) or self.names.value.get(workspace_id) or short_id(workspace_id)
 
     # -- sessions
 

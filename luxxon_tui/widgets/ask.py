@@ -7,15 +7,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.widgets.field import Field
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.modal import Modal
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Modal[str | None]):
     """Dismisses with what was typed, or None.
 
     Args:
@@ -24,6 +24,7 @@ class Ask(ModalScreen[str | None]):
         wrong: what was wrong with the last answer.
         secret: shown as dots.
         value: what stands there at first.
+        most: how many characters it takes; 0 is any number.
     """
 
     CSS = """
@@ -37,7 +38,13 @@ class Ask(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Leave")]
 
     def __init__(
-        self, title: str, *facts: Row | str, wrong: str = "", secret: bool = False, value: str = ""
+        self,
+        title: str,
+        *facts: Row | str,
+        wrong: str = "",
+        secret: bool = False,
+        value: str = "",
+        most: int = 0,
     ) -> None:
         super().__init__()
         self._about = [
@@ -45,13 +52,13 @@ class Ask(ModalScreen[str | None]):
             *(row(Span(fact, "muted")) if isinstance(fact, str) else fact for fact in facts),
             EMPTY if not wrong else row(Span("✕ ", "bad"), wrong),
         ]
-        self._secret, self._value = secret, value
+        self._secret, self._value, self._most = secret, value, most
 
     def compose(self) -> ComposeResult:
         about = self._about
         with Vertical():
             yield Lines(lambda _width: about, ground="surface")
-            yield Field(self._value, password=self._secret)
+            yield Field(self._value, password=self._secret, max_length=self._most)
             yield Lines(
                 lambda _width: [
                     row(

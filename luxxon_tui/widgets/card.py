@@ -7,19 +7,19 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.modal import Modal
 
 
-class Card(ModalScreen[bool]):
+class Card(Modal[bool]):
     """Shows rows on ``surface`` with an accent bar at the left. Dismisses with True or False.
 
     Args:
         rows: content, without the bar and the padding.
-        asks: a question, that ``enter`` answers with yes; otherwise the card only tells. The key that opened
-            it is never an answer: it may be held down.
+        asks: a question, that ``enter`` and ``y`` answer with yes; otherwise the card only tells. The key
+            that opened it is never an answer: it may be held down.
     """
 
     CSS = """
@@ -31,8 +31,8 @@ class Card(ModalScreen[bool]):
     Card Lines { width: auto; height: auto; max-width: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape,q,question_mark", "answer(False)", "Close"),
-        ("enter", "confirm", "Confirm"),
+        ("escape,q,n,question_mark", "answer(False)", "Close"),
+        ("enter,y", "confirm", "Confirm"),
     ]
 
     def __init__(self, rows: list[Row], *, asks: bool = False) -> None:

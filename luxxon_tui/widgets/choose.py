@@ -9,14 +9,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.modal import Modal
 from luxxon_tui.widgets.row_list import Item, RowList
 
 
-class Choose(ModalScreen[str | None]):
+class Choose(Modal[str | None]):
     """Dismisses with the name of the chosen option, or None.
 
     Args:

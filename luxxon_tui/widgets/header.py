@@ -39,6 +39,8 @@ class HeaderView:
     pool_micro: int | None = None
     side: Side | None = None
     zone: tzinfo | None = None
+    progress: str = ""
+    """What is being waited for before the first answer, in words."""
 
 
 def header(view: HeaderView, width: int, tabs: Sequence[Tab], current: str) -> list[Row]:
@@ -120,7 +122,7 @@ def _link(view: HeaderView, *, wide: bool) -> Row:
     if isinstance(link, Offline):
         return row(Span("▲ no API", "warn", bold=True))
     if link.latency_ms is None:
-        return row(Span("API ◌" if wide else "◌ no API", "muted"))
+        return row(Span(f"◌ {view.progress}" if view.progress else "API ◌" if wide else "◌ no API", "muted"))
     label = Span("API " if wide else "", "muted")
     return row(label, Span("● ", "ok"), Span(str(link.latency_ms)), Span(" ms", "muted"))
 

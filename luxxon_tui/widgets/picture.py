@@ -218,7 +218,7 @@ class Picture(Widget):
     def _erase(self, painter: PictureDriver) -> None:
         text = painter.erase()
         if text:
-            self._terminal.write(text)
+            self._terminal.write(text.encode())
 
     def _drop_painter(self) -> None:
         if self._painter is not None and self._pixels_on:

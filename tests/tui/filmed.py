@@ -8,9 +8,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
+from luxxon_core.kernel.errors import InvalidApiKey
 from luxxon_core.operator.config import operate_table
+from luxxon_core.plugins import PanelType
 from luxxon_core.source import MediaProfile, PtzVector, SourceAuthError
+from luxxon_core.testing import FakeMarketplace
 from luxxon_core.testing.fake import FakeCommand, FakeConfig, FakeSource, FakeSourceType, FakeVehicle
+from luxxon_tui.operate.acting import Acting
 from luxxon_tui.operate.finding import Fault, Finder, FoundCamera, Told
 
 PRESETS = {
@@ -56,6 +60,23 @@ class Filmed(FakeSource):
 
 
 @dataclass
+class Sized(Filmed):
+    """A camera with two profiles; ``asked`` are the tokens that pictures were asked for by."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def media_profiles(self) -> list[MediaProfile]:
+        best = super().media_profiles()[0]
+        return [best, MediaProfile("low", best.codec, 160, 90, 15.0)]
+
+    def frames(
+        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
+    ) -> AsyncGenerator[Any, None]:
+        self.asked.append(profile.token)
+        return super().frames(profile, max_width, max_fps)
+
+
+@dataclass
 class Drone(Filmed, FakeVehicle):
     """Flies nowhere."""
 
@@ -80,6 +101,11 @@ class Cameras(Finder):
 
     block: float = 0.0
     types: list[Type] = field(default_factory=list)
+    own_markets: dict[str, FakeMarketplace] = field(default_factory=dict)
+    """The marketplace of each camera that has a key of its own, by the camera's key."""
+    refused: set[str] = field(default_factory=set)
+    """Cameras whose key is no good."""
+    panels: tuple[PanelType, ...] = ()
     found: tuple[str, ...] = ("ptz", "drone", "roof", "fault")
 
     @property
@@ -91,6 +117,13 @@ class Cameras(Finder):
         """The commands of a name that any camera was given."""
         return [one for source in self.sources for one in source.commands if one.name == name]
 
+    async def own(self, found: FoundCamera) -> Acting | None:
+        """As :meth:`luxxon_tui.operate.acting.Identities.own`."""
+        if found.key in self.refused:
+            raise InvalidApiKey
+        market = self.own_markets.get(found.key)
+        return None if market is None else Acting(market, market.workspace_id)
+
     async def find(self, told: Told) -> None:
         time.sleep(self.block)  # noqa: ASYNC251  # as a careless plugin does
         table = operate_table("ptz-04", OPERATE)
@@ -98,6 +131,7 @@ class Cameras(Finder):
             ("ptz", "ptz-04", "PTZ camera (ONVIF)", Filmed),
             ("drone", "drone-2", "Drone (MAVLink)", Drone),
             ("roof", "roof", "RTSP", Filmed),
+            ("gate", "gate", "Webcam", Sized),
         ):
             if key not in self.found:
                 continue

@@ -1,5 +1,7 @@
 """A console with one live picture, for a terminal of the tests to run: its keys do what the tests ask for.
 
+With ``LUXXON_TEST_DRAWN``, a file, it shows numbered noise and writes down the number of each picture drawn.
+
 ``t`` a toast, ``u`` takes it away; ``m`` a card, ``o`` another screen, ``h`` hide, ``n`` no more frames, and
 each again back; ``q`` leave, ``!`` fail. Every other key is written below the picture.
 """
@@ -7,7 +9,9 @@ each again back; ``q`` leave, ``!`` fail. Every other key is written below the p
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -55,7 +59,19 @@ class PixelConsole(App[None]):
     def on_ready(self) -> None:
         self.run_worker(self.play())
 
+    async def play_numbered(self, drawn: Path) -> None:
+        shown, random = self.query_one(Picture), np.random.default_rng(1)
+        with drawn.open("ab", buffering=0) as told:
+            for number in range(1, 1024):
+                pixels = random.integers(0, 256, (180, 320, 3), np.uint8)
+                pixels[:, :10] = (number % 32 << 3, 252, number // 32 << 3)
+                if shown.show(Image.fromarray(pixels)):
+                    told.write(b"%d\n" % number)
+                await asyncio.sleep(1 / 30)
+
     async def play(self) -> None:
+        if "LUXXON_TEST_DRAWN" in os.environ:
+            await self.play_numbered(Path(os.environ["LUXXON_TEST_DRAWN"]))
         still = np.asarray(picture(320, 180))
         shown, number = self.query_one(Picture), 0
         while True:

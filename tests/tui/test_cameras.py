@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import frames
@@ -34,10 +35,13 @@ from luxxon_tui.widgets.picture import Picture
 
 
 @pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cameras]:
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cameras]:
     """Two cameras, one that is locked, and a plugin with a fault."""
     cameras = Cameras()
     monkeypatch.setattr(CamerasScreen, "FINDER", lambda: cameras)
+    monkeypatch.setattr(CamerasScreen, "IDENTITIES", lambda _api: cameras)
+    monkeypatch.setenv("LUXXON_CONSOLE_FILE", str(tmp_path / "luxxon.toml"))
+    monkeypatch.setenv("LUXXON_SECRETS_FILE", str(tmp_path / "secrets.json"))
     yield cameras
 
 
@@ -191,7 +195,7 @@ async def test_an_assignment_is_asked_about_and_taken_by_hand() -> None:
         api.move(session.id, "ENDED")
         await until(lambda: "waits for an" in text_of(app))
         await pilot.press("space")
-        await until(lambda: api.availability_state == "OFFLINE" and screen.desk.operation is None)
+        await until(lambda: api.availability_state == "OFFLINE" and not screen.desk.operations)
 
 
 async def test_one_that_is_declined_is_left_alone() -> None:
@@ -204,8 +208,7 @@ async def test_one_that_is_declined_is_left_alone() -> None:
         api.assign()
         await shows(app, "Assignment")
         await pilot.press("d")
-        operation = screen.desk.operation
-        assert operation is not None
+        operation = screen.desk.operations["ptz"]
         await until(lambda: operation.offer is None)
         api.assign()
         await until(lambda: operation.offer is not None)
@@ -221,8 +224,8 @@ async def test_by_rule_nobody_is_asked() -> None:
         await until(lambda: api.listeners == 1)
         far = api.assign(requested_lat=50.95)
         await shows(app, "11498 m away, more than")
-        operation = screen.desk.operation
-        assert operation is not None and operation.offer is not None
+        operation = screen.desk.operations["ptz"]
+        assert operation.offer is not None
         assert operation.offer.session_id == far.id and not api.called("sessions.start")
         await pilot.press("d")
         near = api.assign(requested_lat=50.8466, requested_lng=4.3528)

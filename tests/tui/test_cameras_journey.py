@@ -77,7 +77,7 @@ async def test_an_operator_accepts_publishes_and_earns(
         await until(lambda: "ptz" in desk.links and all(link.seen for link in desk.links.values()), START)
         await until(lambda: not any(link.is_open for link in desk.links.values()), START)
         await pilot.press("enter", "space")
-        await until(lambda: desk.operation is not None and desk.operation.online, START)
+        await until(lambda: "card" in desk.operations and desk.operations["card"].online, START)
         async with asyncio.timeout(30):
             while not await consumer.api.coverage.list():
                 await asyncio.sleep(0.1)
@@ -90,7 +90,7 @@ async def test_an_operator_accepts_publishes_and_earns(
         assert live.state == "LIVE"
         await until(lambda: app.store.sessions.value[asked.id].clean_seconds >= 2, 30)
         await shows(app, "LIVE")
-        await until(lambda: desk.operation is not None and max(desk.operation.rates, default=0) > 0, 20)
+        await until(lambda: max(desk.operations["card"].rates, default=0) > 0, 20)
         assert (await consumer.api.sessions.frame(asked.id)).startswith(b"\xff\xd8")
 
         await pilot.press("escape", "down", "enter")
@@ -100,12 +100,16 @@ async def test_an_operator_accepts_publishes_and_earns(
         await until(lambda: bool(cameras.told("stop")))
         assert cameras.told("continuous_move")[0].arguments[0] == PtzVector(-0.5)
         assert desk.links["card"].is_open, "what publishes stays open"
+        await pilot.press("space")
+        await shows(app, "✕ not online")
+        assert "one camera online" in ptz.trouble, "an API key is of one workspace"
+        await pilot.press("escape", "up")
 
         await consumer.api.sessions.end(asked.id)
         await shows(app, "waits for an assignment")
-        await until(lambda: desk.operation is not None and desk.operation.status is not None)
+        await until(lambda: desk.operations["card"].status is not None)
         await pilot.press("space")
-        await until(lambda: desk.operation is None, 20)
+        await until(lambda: not desk.operations, 20)
     receipt = await consumer.api.sessions.receipt(asked.id)
     assert int(receipt.charged_micro_usdc) > 0
     assert not await consumer.api.coverage.list(), "offline"

@@ -111,7 +111,7 @@ async def test_a_key_that_is_refused_says_what_can_be_done(tmp_path: Path) -> No
     port = free_port()
     server = await serving(port, tmp_path)
     try:
-        profile = ProfileTable.model_validate({"url": f"http://127.0.0.1:{port}", "api_key": "lxxn_test_no"})
+        profile = ProfileTable(url=f"http://127.0.0.1:{port}", api_key="lxxn_test_no")
         app = ConsoleApp(facts=ConsoleContext(), profile=profile, profile_name="bad", first="sessions")
         async with app.run_test(size=(80, 24)):
             await until(lambda: app.store.readiness.value is Readiness.FAILED, 30)

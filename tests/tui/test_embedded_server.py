@@ -7,6 +7,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from frames import shows, text_of
 from scenes import until
@@ -55,6 +56,37 @@ async def test_a_marketplace_of_ones_own(tmp_path: Path) -> None:
         assert standstills.worst < TOLERATED, standstills
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_a_server_that_is_killed_is_started_again_and_the_view_goes_on(tmp_path: Path) -> None:
+    profile = ProfileTable(embedded=True, data_dir=tmp_path / "market")
+    app = ConsoleApp(facts=ConsoleContext(), profile=profile, profile_name="embedded", first="sessions")
+    async with app.run_test(size=(120, 36)):
+        store = app.store
+        await until(lambda: store.readiness.value in (Readiness.READY, Readiness.FAILED), START)
+        api = app.api
+        assert api is not None and store.failure.value is None
+        async with asyncio.timeout(30):
+            while not await api.coverage.list():
+                await asyncio.sleep(0.2)
+        before = await api.sessions.create(lat=HOME[0], lng=HOME[1], max_duration_seconds=60)
+        await until(lambda: before.id in store.sessions.value)
+        servers = [one for one in psutil.Process().children() if "serve" in one.cmdline()]
+        assert len(servers) == 1
+        servers[0].kill()
+        await until(lambda: any("your marketplace has ended" in one.message for one in app._notifications))
+        await until(lambda: store.offline is not None)
+        assert before.id in store.sessions.value, "what was loaded stays"
+        await until(lambda: any("is back" in one.message for one in app._notifications), START)
+        await until(lambda: store.offline is None and store.readiness.value is Readiness.READY, 30)
+        assert app.api is api, "the same client, the same address"
+        async with asyncio.timeout(60):
+            while not await api.coverage.list():  # the camera comes back, too
+                await asyncio.sleep(0.2)
+        again = await api.sessions.create(lat=HOME[0], lng=HOME[1], max_duration_seconds=60)
+        await until(lambda: again.id in store.sessions.value, 30)
+        await api.sessions.dispatch(again.id)
+        assert (await api.sessions.wait_for(again.id, "LIVE", timeout=30)).state == "LIVE"
 
 
 async def test_a_marketplace_that_does_not_start_says_why(tmp_path: Path) -> None:

@@ -26,25 +26,31 @@ def noise(rows: int, columns: int, seed: int) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
 
 
-def terminal(text: str, rows: int, columns: int) -> list[list[Cell | None]]:
-    """What a terminal shows after ``text``: glyph, ink and paper of each cell; None where nothing was put."""
+def terminal(output: bytes, rows: int, columns: int) -> list[list[Cell | None]]:
+    """What a terminal shows after ``output``: glyph, ink and paper of each cell; None where nothing was put.
+
+    A cell of one colour is a blank, whatever its glyph.
+    """
+    text = output.decode()
+    assert "\0" not in text
     screen: list[list[Cell | None]] = [[None] * columns for _ in range(rows)]
     ink = paper = None
     y = x = 0
     for numbers, command, glyph in TOKEN.findall(text):
         if glyph:
-            screen[y][x] = (glyph, None if glyph == " " else ink, paper)
+            flat = glyph == " " or ink == paper
+            screen[y][x] = (" ", None, paper) if flat else (glyph, ink, paper)
             x += 1
         elif command == "H":
             y, x = (int(number) - 1 for number in numbers.split(";"))
         elif numbers == "0":
             ink = paper = None
         else:
-            kind, _, red, green, blue = map(int, numbers.split(";"))
-            if kind == 38:
-                ink = (red, green, blue)
-            else:
-                paper = (red, green, blue)
+            levels = [int(number) for number in numbers.split(";")]
+            for start in range(0, len(levels), 5):
+                kind, space, red, green, blue = levels[start : start + 5]
+                assert space == 2 and kind in (38, 48)
+                ink, paper = ((red, green, blue), paper) if kind == 38 else (ink, (red, green, blue))
     return screen
 
 
@@ -54,7 +60,8 @@ def seen(segments: list[Segment]) -> list[Cell]:
     for text, style, _ in segments:
         assert style is not None and style.color is not None and style.bgcolor is not None
         ink, paper = (tuple(colour.get_truecolor()) for colour in (style.color, style.bgcolor))
-        cells += [(glyph, None if glyph == " " else ink, paper) for glyph in text]
+        flat = text.isspace() or ink == paper
+        cells += [(" ", None, paper) if flat else (glyph, ink, paper) for glyph in text]
     return cells
 
 
@@ -81,7 +88,7 @@ def test_a_terminal_reads_back_what_the_styled_rows_say(driver: type[CellDriver]
     screen = terminal(drawing.draw(rows, 2, 1), 9, 12)
     for row in rows:
         assert screen[row + 1][2:11] == seen(drawing.segments(row))
-        assert terminal(drawing.text(row), 1, 9)[0] == seen(drawing.segments(row))
+        assert terminal(drawing.text(row).encode(), 1, 9)[0] == seen(drawing.segments(row))
         assert screen[row + 1][:2] == [None, None] and screen[row + 1][11] is None
     assert drawing.text(0).endswith("\x1b[0m")
 
@@ -91,8 +98,17 @@ def test_a_blank_passes_no_ink_on() -> None:
     ink = np.array([[7, 9, 9]], np.uint16)
     paper = np.array([[1, 9, 3]], np.uint16)
     glyphs = np.array([[ansi.UPPER_HALF, ansi.BLANK, ansi.UPPER_HALF]], np.uint8)
-    shown = terminal(ansi.ansi_text(glyphs, ink, paper, [""]), 1, 3)[0]
+    shown = terminal(ansi.ansi_bytes(glyphs, ink, paper, [b""]), 1, 3)[0]
     assert shown == seen(ansi.segments(glyphs[0], ink[0], paper[0]))
+
+
+def test_a_busy_picture_with_few_cells_of_one_colour() -> None:
+    pixels = noise(40, 30, 8)
+    pixels[10:12, 4:6] = pixels[20:22, 0] = (10, 20, 30)
+    drawing = HalfBlocks()
+    rows = drawing.paint(pixels)
+    screen = terminal(drawing.draw(rows, 0, 0), 20, 30)
+    assert screen == [seen(drawing.segments(row)) for row in rows]
 
 
 def test_half_blocks_show_every_pixel() -> None:

@@ -16,19 +16,29 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 from watchdog import watched
 
-from luxxon_core.client import keystore
+from luxxon_core.client import Luxxon, keystore
 from luxxon_core.client.wallet import LocalWallet
-from luxxon_core.kernel.errors import InvalidInput
+from luxxon_core.kernel.errors import InvalidInput, LuxxonError
 from luxxon_core.profiles import ProfileTable
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.connect.embedded import Child
 from luxxon_tui.connect.profiles import chosen
+from luxxon_tui.connect.signing import act_for, sign_in
+from luxxon_tui.connect.signing import found as founded
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.rows import width_of
 from luxxon_tui.screens import first_start_pages as pages
 from luxxon_tui.screens.first_start import FirstStart
 from luxxon_tui.screens.first_start_pages import Place
-from luxxon_tui.screens.first_start_work import Checked, origin, profile_name, slug_of
+from luxxon_tui.screens.first_start_work import (
+    NOT_REACHED,
+    Checked,
+    check,
+    explained,
+    origin,
+    profile_name,
+    slug_of,
+)
 from luxxon_tui.screens.wallet_figures import ChainFacts
 from luxxon_tui.store import Readiness, Store
 from luxxon_tui.views import Failure
@@ -208,6 +218,81 @@ async def test_connect_with_an_imported_key_and_no_top_up(market: str, tmp_path:
         assert who is not None and who.wallet == LocalWallet.from_key(KEY).address
 
 
+async def test_connect_with_an_api_key(market: str, tmp_path: Path) -> None:
+    async with Luxxon(f"{market}/api/v1") as api:
+        owner = LocalWallet.from_key(KEY)
+        await founded(api, owner, slug="acme-keys", name="Acme Keys", roles=["CONSUMER"])
+        workspace = await act_for(api, await sign_in(api, owner), "acme-keys")
+        scopes = ("sessions:read", "wallet:read")
+        made = await api.workspaces.create_api_key(workspace, label="console", scopes=scopes)
+    app = fresh(remember=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await choose(pilot, "Connect")
+        await typed(pilot, market)
+        await pilot.press("enter")
+        await choose(pilot, "Use an API key")
+        for wrong, told in (("two words", "That is no API key"), ("lxxn_test_wrong", "check the key")):
+            await typed(pilot, wrong)
+            await pilot.press("enter")
+            await shows(app, told)
+        await typed(pilot, made.plaintext)
+        assert made.plaintext not in text_of(app)
+        await pilot.press("enter")
+        await until(lambda: app.store.readiness.value is Readiness.READY, 30)
+        who = app.store.who.value
+        assert who is not None and who.workspace_name == "Acme Keys" and not who.is_wallet
+    _, profile, _ = chosen(None)
+    assert profile.api_key == made.plaintext
+    assert (tmp_path / "config" / "luxxon.toml").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ({"/api/v1/health": {"ok": True, "surface": "api", "version": "0.0.1", "buildSha": ""}}, "0.0.1"),
+        ({}, "no Luxxon market"),
+    ],
+    ids=["too old", "none"],
+)
+async def test_what_answers_otherwise_is_told_in_one_line(answers: dict[str, Any], told: str) -> None:
+    from aiohttp import web
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"data": answers.get(request.path, {"chain": 1})})
+
+    server = web.Application()
+    server.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        with pytest.raises(LuxxonError) as raised:
+            await check(f"{host}:{port}")
+        failure = explained(raised.value, NOT_REACHED)
+        assert told in failure.title and "\n" not in failure.title and failure.remedy
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_webcam_that_is_chosen_is_what_runs(tmp_path: Path) -> None:
+    """There is none here, which is told with its reason; the test card is chosen instead."""
+    market = ProfileTable(embedded=True, data_dir=tmp_path / "market")
+    app = fresh("map", remember=True, profiles={"embedded": market})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(app, "Try it here")
+        await pilot.press("enter")
+        await choose(pilot, "A webcam")
+        await shows(app, "◐ starting a marketplace")
+        await until(lambda: "The camera cannot be opened" in text_of(app), START)
+        assert app.server.profile_name == "embedded" and chosen(None)[2].fresh, "not kept"
+        await pilot.press("escape")
+        await choose(pilot, "A test card")
+        await until(lambda: on(app).place is Place.READY, START)
+        assert chosen(None)[1].camera is None
+
+
 async def test_a_server_that_is_none_says_what_can_be_done(market: str) -> None:
     app = fresh()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -303,6 +388,7 @@ EVERY = [
     pages.make(LONG),
     pages.import_key(LONG),
     pages.open_keystore(LONG),
+    pages.api_key(),
     pages.workspace([("1", "a" * 80, "OWNER")], None),
     pages.found(first=True),
     pages.top_up(CONFIG, ADDRESS, FACTS),

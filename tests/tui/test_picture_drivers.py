@@ -31,7 +31,7 @@ def noise(height: int, width: int, seed: int = 1) -> Pixels:
 def test_kitty_shows_the_very_pixels_under_placeholders() -> None:
     screen, driver = PixelTerminal(80, 24), Kitty(*FIELD, (10, 20))
     pixels = at_size(driver.size(*FIELD))
-    screen.feed(driver.draw(driver.paint(pixels), 3, 2))
+    screen.feed(driver.draw(driver.paint(pixels), 3, 2).decode())
     (image,) = screen.images.values()
     assert psnr(image.pixels, pixels) > 90 and (image.columns, image.rows) == FIELD
     assert screen.count("image") == 52 * 15
@@ -43,10 +43,10 @@ def test_kitty_shows_the_very_pixels_under_placeholders() -> None:
 def test_kitty_sends_only_the_image_for_the_next_frame() -> None:
     screen, driver = PixelTerminal(80, 24), Kitty(*FIELD, (10, 20))
     pixels = at_size(driver.size(*FIELD))
-    screen.feed(driver.draw(driver.paint(pixels), 0, 0))
+    screen.feed(driver.draw(driver.paint(pixels), 0, 0).decode())
     assert driver.paint(pixels.copy()) == []
     moved = pixels ^ 0x80
-    again = driver.draw(driver.paint(moved), 0, 0)
+    again = driver.draw(driver.paint(moved), 0, 0).decode()
     assert PLACEHOLDER not in again
     screen.feed(again)
     (image,) = screen.images.values()
@@ -57,7 +57,7 @@ def test_an_image_is_forgotten_and_its_number_used_again() -> None:
     screen, numbers = PixelTerminal(80, 24), set()
     for _ in range(3):
         driver = Kitty(10, 5, (10, 20))
-        screen.feed(driver.draw(driver.paint(noise(*driver.size(10, 5)[::-1])), 0, 0))
+        screen.feed(driver.draw(driver.paint(noise(*driver.size(10, 5)[::-1])), 0, 0).decode())
         numbers |= set(screen.images)
         screen.feed(driver.erase())
         assert not screen.images
@@ -68,7 +68,7 @@ def test_an_image_is_forgotten_and_its_number_used_again() -> None:
 
 def test_kitty_goes_through_tmux_wrapped() -> None:
     driver = Kitty(*FIELD, (10, 20), tmux=True)
-    out = driver.draw(driver.paint(noise(*driver.size(*FIELD)[::-1])), 0, 0)
+    out = driver.draw(driver.paint(noise(*driver.size(*FIELD)[::-1])), 0, 0).decode()
     assert "\x1bPtmux;\x1b\x1b_Ga=T" in out
     assert out.replace("\x1b\x1b_G", "").count("\x1b_G") == 0
     screen = PixelTerminal(80, 24)
@@ -79,7 +79,7 @@ def test_kitty_goes_through_tmux_wrapped() -> None:
 def test_a_terminal_without_placeholders_gets_the_image_at_the_place() -> None:
     screen, driver = PixelTerminal(80, 24), KittyPlaced(*FIELD, (10, 20))
     pixels = at_size(driver.size(*FIELD))
-    screen.feed(driver.draw(driver.paint(pixels), 3, 2))
+    screen.feed(driver.draw(driver.paint(pixels), 3, 2).decode())
     (image,) = screen.images.values()
     assert image.at == (3, 2) and psnr(image.pixels, pixels) > 90
     assert PLACEHOLDER not in screen.screen() + driver.text(0)
@@ -101,7 +101,7 @@ def test_a_frame_keeps_to_its_budget_of_pixels(far: bool) -> None:
 def test_sixel_shows_the_picture(cell: tuple[int, int], field: tuple[int, int]) -> None:
     screen, driver = PixelTerminal(130, 40, cell), Sixel(*field, cell)
     pixels = at_size(driver.size(*field))
-    screen.feed(driver.draw(driver.paint(pixels), 3, 2))
+    screen.feed(driver.draw(driver.paint(pixels), 3, 2).decode())
     top, left = 2 * cell[1], 3 * cell[0]
     seen = screen.canvas[top : top + field[1] * cell[1], left : left + field[0] * cell[0]]
     wanted = np.asarray(picture(640, 360).resize((seen.shape[1], seen.shape[0]), Image.Resampling.BOX))
@@ -123,7 +123,7 @@ def test_sixel_says_every_pixel_once(height: int, width: int) -> None:
 def test_sixel_sends_only_rows_that_changed() -> None:
     screen, driver = PixelTerminal(80, 24), Sixel(20, 6, (10, 20))
     pixels = noise(*driver.size(20, 6)[::-1])
-    whole = driver.draw(driver.paint(pixels), 0, 0)
+    whole = driver.draw(driver.paint(pixels), 0, 0).decode()
     screen.feed(whole)
     assert driver.paint(pixels.copy()) == []
     moved = pixels.copy()
@@ -131,11 +131,11 @@ def test_sixel_sends_only_rows_that_changed() -> None:
     moved[2 * high + 1 : 3 * high - 1] ^= 0x80
     rows = driver.paint(moved)
     assert rows == [2]
-    part = driver.draw(rows, 0, 0)
+    part = driver.draw(rows, 0, 0).decode()
     assert len(part) < len(whole) / 3
     screen.feed(part)
     fresh, beside = PixelTerminal(80, 24), Sixel(20, 6, (10, 20))
-    fresh.feed(beside.draw(beside.paint(moved), 0, 0))
+    fresh.feed(beside.draw(beside.paint(moved), 0, 0).decode())
     assert (fresh.canvas == screen.canvas).all()
 
 

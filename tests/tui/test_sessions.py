@@ -12,6 +12,7 @@ import pytest
 from frames import (
     BRUSSELS,
     FAILURE,
+    PAID,
     PLAIN,
     SESSIONS,
     SIZES,
@@ -33,7 +34,7 @@ from luxxon_tui.connect.opening import Connected
 from luxxon_tui.rows import Row, width_of
 from luxxon_tui.screens import session_list
 from luxxon_tui.screens.session_detail import Detail, detail
-from luxxon_tui.screens.session_figures import Filter, Listing, Order, chosen, passes, today
+from luxxon_tui.screens.session_figures import Filter, Listing, Order, chosen, passes, state_of, today
 from luxxon_tui.screens.sessions import SessionsScreen
 from luxxon_tui.views import Loss, SessionView
 from luxxon_tui.widgets.row_list import RowList
@@ -56,6 +57,15 @@ def words(rows: list[Row]) -> str:
 def test_every_session_is_open_settling_or_done_and_never_two() -> None:
     for view in SESSIONS:
         assert sum(passes(view, each) for each in (Filter.OPEN, Filter.SETTLING, Filter.DONE)) == 1
+
+
+def test_a_session_whose_time_was_used_up_is_no_trouble() -> None:
+    used_up = session(20, "EXPIRED", BRUSSELS, 30, lasted=300, **PAID)
+    assert state_of(used_up).text == "✓ CONFIRMED" and not passes(used_up, Filter.TROUBLE)
+    unpaid = replace(used_up, settlement="SUBMITTED")
+    assert state_of(unpaid).text == "◐ SETTLING" and passes(unpaid, Filter.SETTLING)
+    nobody = session(21, "EXPIRED", BRUSSELS, 30)
+    assert state_of(nobody).text == "○ EXPIRED" and passes(nobody, Filter.TROUBLE)
 
 
 def test_what_is_live_comes_first_then_the_newest() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from scenes import until
 
-from luxxon_tui.app import INTERRUPTED, ConsoleApp, main, run_console
+from luxxon_tui.app import ConsoleApp
 from luxxon_tui.context import ConsoleContext
+from luxxon_tui.program import INTERRUPTED, main, run_console
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")

@@ -12,7 +12,7 @@ from scenes import ALL, CONTEXT, ENDED, LIVE, NOW, SESSION, console, headline, s
 from luxxon_core.kernel.geo import Point
 from luxxon_tui.context import CameraFacts, ConsoleContext
 from luxxon_tui.rows import width_of
-from luxxon_tui.screens.live import beside, under
+from luxxon_tui.screens.live_panels import beside, under
 from luxxon_tui.screens.meter_panels import timeline
 from luxxon_tui.screens.picture_panels import plate
 from luxxon_tui.screens.scene import Scene

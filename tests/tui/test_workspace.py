@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from scenes import NOW, WALLET, WORKSPACE, until
 from textual.pilot import Pilot
 
-from luxxon_core.access.schemas import ApiKey, Member
+from luxxon_core.access.schemas import ApiKey, Budget, KeyArea, Member
 from luxxon_core.client import Luxxon
 from luxxon_core.kernel.wire import Timestamp, to_builtins
 from luxxon_tui.app import ConsoleApp
@@ -60,6 +60,15 @@ def key(
     )
 
 
+def limited(found: ApiKey, daily: int | None, spent: int, one: int | None = None, *areas: KeyArea) -> ApiKey:
+    """With a budget; amounts in µUSDC."""
+    left = None if daily is None else str(max(0, daily - spent))
+    midnight = Timestamp.of(NOW.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
+    texts = (None if daily is None else str(daily), None if one is None else str(one))
+    return msgspec.structs.replace(found, budget=Budget(*texts, list(areas), str(spent), left, midnight))
+
+
+BERLIN = KeyArea(52.52, 13.4, 2000, "Berlin")
 MEMBERS = (member(WALLET, "OWNER", 120), member(OTHER, "ADMIN", 31), member(THIRD, "VIEWER", 2))
 KEYS = (
     key(1, "notebook", "sessions:read", "sessions:create", "pricing:read", "wallet:read", used=600),
@@ -67,6 +76,15 @@ KEYS = (
     key(3, "old edge box", "sessions:read", "sessions:operate", revoked=17),
     key(4, "last year's newsroom bot", "sessions:read", revoked=86_400 * 9),
 )
+AGENT = limited(
+    key(5, "agent", "sessions:read", "sessions:create", used=40),
+    5_000_000,
+    250_000,
+    1_000_000,
+    BERLIN,
+    KeyArea(-33.86, 151.21, 500),
+)
+SPENT = limited(key(6, "night watch", "sessions:create"), 2_000_000, 2_000_000)
 DEVICES = (
     Device("roof", "rtsp-ptz", "roof", "ONLINE"),
     Device("desk", "webcam", "desk", "OFFLINE"),
@@ -104,6 +122,17 @@ async def filled(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
+async def with_budgets(pilot: Pilot[Any]) -> None:
+    await filled(pilot)
+    app = pilot.app
+    assert isinstance(app, ConsoleApp)
+    screen_of(app).take(MEMBERS, (AGENT, SPENT, *KEYS), DEVICES)
+    await pilot.pause()
+    screen_of(app)._list("keys").choose(AGENT.id)
+    await pilot.pause()
+    await pilot.pause()
+
+
 SIZES = pytest.mark.parametrize("size", frames.SIZES, ids=["80x24", "120x36"])
 
 
@@ -125,6 +154,12 @@ def test_it_looks(snap_compare: Callable[..., bool], state: str, size: tuple[int
 
 
 @SIZES
+def test_budgets_look(snap_compare: Callable[..., bool], size: tuple[int, int]) -> None:
+    app = frames.console(stored("filled"), "workspace")
+    assert snap_compare(app, terminal_size=size, run_before=with_budgets)
+
+
+@SIZES
 @pytest.mark.parametrize("role", ["VIEWER", "key"])
 def test_what_may_not_be_done_is_said(
     snap_compare: Callable[..., bool], role: str, size: tuple[int, int]
@@ -142,7 +177,7 @@ def test_cards_look(snap_compare: Callable[..., bool], card: str, size: tuple[in
         if card == "mint":
             app.push_screen(MintCard("TEST"))
             await pilot.pause()
-            await pilot.press("tab", "down", "space")
+            await pilot.press("tab", "down", "space", "tab", *"5", "tab", *"0.25", "tab", *"52.52,13.4,2km")
         elif card == "secret":
             app.push_screen(SecretCard("edge box", PLAINTEXT))
         else:
@@ -157,7 +192,9 @@ def test_cards_look(snap_compare: Callable[..., bool], card: str, size: tuple[in
 
 
 def test_rows_keep_to_their_width() -> None:
-    long = [msgspec.structs.replace(each, label="a label without an end " * 5) for each in KEYS]
+    ample = limited(KEYS[0], 10**15, 10**15 - 1, 10**15, *[BERLIN] * 32)
+    keys = (*KEYS, AGENT, SPENT, ample, limited(KEYS[1], None, 123_456))
+    long = [msgspec.structs.replace(each, label="a label without an end " * 5) for each in keys]
     devices = [Device("n" * 60, "k" * 60, "w" * 40, state) for state in ("ONLINE", "BUSY", None)]
     for who in (
         None,
@@ -179,6 +216,11 @@ def test_rows_keep_to_their_width() -> None:
                 panels.keys_head(who, KEYS, width, focused=False),
                 panels.devices_head(DEVICES, width, focused=False),
                 *panels.facts(stored("filled").workspace.value, who, width),
+                *(
+                    line
+                    for each in long
+                    for line in panels.budget_rows(each, frames.PLAIN.zone, width, brief=width > 70)
+                ),
             ]
             assert max(map(width_of, heads)) <= width
 
@@ -275,6 +317,40 @@ async def test_a_key_is_minted_and_its_plaintext_is_shown_once() -> None:
     (_, path, body) = market.asked[0]
     scopes = ["sessions:read", "sessions:operate", "pricing:read"]
     assert path == "/api-keys" and body == {"label": "edge", "environment": "TEST", "scopes": scopes}
+
+
+async def test_a_key_is_minted_with_a_budget() -> None:
+    market = Market()
+    async with acting(market) as (app, pilot):
+        await pilot.press("m")
+        await shows(app, "New TEST key")
+        await pilot.press(*"agent", "tab", "tab", *"five", "enter")
+        await shows(app, "'five' is no amount of USDC")
+        await pilot.press("ctrl+u", *"5", "tab", *"0", "tab", *"somewhere", "enter")
+        await shows(app, "'somewhere' is no area, such as")
+        await pilot.press("ctrl+u", *"52.52,13.4,2km,Berlin;", *"0,0,500m", "enter")
+        await shows(app, "The key of agent")
+    (_, _, body) = market.asked[0]
+    assert body["budget"] == {
+        "dailyCapMicroUsdc": "5000000",
+        "sessionCapMicroUsdc": "0",
+        "areas": [
+            {"lat": 52.52, "lng": 13.4, "radiusMeters": 2000.0, "name": "Berlin"},
+            {"lat": 0.0, "lng": 0.0, "radiusMeters": 500.0, "name": None},
+        ],
+    }
+
+
+async def test_the_budget_of_the_chosen_key_is_shown() -> None:
+    market = Market()
+    market.keys = {each.id: each for each in (AGENT, SPENT, *KEYS)}
+    async with acting(market) as (app, pilot):
+        assert "4.75 of 5 USDC left" not in text_of(app), "the first one has no budget"
+        screen_of(app)._list("keys").choose(AGENT.id)
+        await pilot.press("down", "up")
+        await shows(app, "4.75 of 5 USDC left")
+        await shows(app, "Berlin, -33.86,151.21,500m")
+        await shows(app, "2 of 2 today")
 
 
 async def test_a_revoked_key_counts_its_grace_down() -> None:
