@@ -1,7 +1,8 @@
-"""From a thread to the event loop: what most camera sources need to bring frames and packets over.
+"""What most camera sources need: to bring frames and packets from a thread to the event loop, and to be one.
 
 :class:`FrameMailbox` keeps the newest frame, :class:`PacketMailbox` goes on at key frames, :func:`pump` runs
-the blocking work in a thread of its own, :class:`HealthMeter` counts. For plugin authors as for ourselves.
+the blocking work in a thread of its own, :class:`HealthMeter` counts. :class:`MeteredSource` and
+:class:`SharedSource` are sources but for their camera. For plugin authors as for ourselves.
 """
 
 from __future__ import annotations
@@ -12,9 +13,22 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from luxxon_core.source import EncodedPacket, Health, HealthState, without_userinfo
+from luxxon_core.source import (
+    DeviceInformation,
+    EncodedPacket,
+    Health,
+    HealthState,
+    MediaProfile,
+    SourceConfigError,
+    without_userinfo,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from av import VideoFrame
 
 T = TypeVar("T")
 
@@ -177,3 +191,102 @@ class HealthMeter:
             state = HealthState.STARTING if age is None else HealthState.OK
         last_error = self.last_error and without_userinfo(self.last_error)
         return Health(state, fps, age, self.reconnects, last_error, self._warnings)
+
+
+class MeteredSource:
+    """Of a source what hangs on no camera: its health, the check of a profile, its end."""
+
+    def __init__(self, device_information: DeviceInformation, meter: HealthMeter) -> None:
+        self.device_information = device_information
+        self._meter = meter
+
+    def media_profiles(self) -> list[MediaProfile]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of the device and end the readers; called by ``async with``."""
+
+    def health(self) -> Health:
+        return self._meter.health()
+
+    def check(self, profile: MediaProfile) -> None:
+        """By the token, for a camera's size may have changed since the profile was asked for.
+
+        Raises:
+            SourceConfigError: it is not a profile of this source.
+        """
+        if all(profile.token != own.token for own in self.media_profiles()):
+            raise SourceConfigError("source:profile", f"the camera has no profile {profile.token!r}")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.close()
+        finally:
+            self._meter.closed = True
+
+
+class SharedSource(MeteredSource):
+    """One capture for all readers: each has a mailbox, into which the capture puts what it gets."""
+
+    @property
+    def encode_reason(self) -> str | None:
+        """Why WebRTC viewers could not play the packets as they come; None where they can."""
+        return None
+
+    async def _add(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        """From now on it gets what comes, until :meth:`_remove`, and is closed where no more will come."""
+        raise NotImplementedError
+
+    async def _remove(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        """The reader has gone, or could not be added."""
+        raise NotImplementedError
+
+    async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
+        self.check(profile)
+        if self.encode_reason or not profile.encoded:
+            reason = self.encode_reason or "this profile offers raw frames only"
+            raise SourceConfigError("source:raw", f"the video cannot be sent as it comes: {reason}")
+        mailbox = PacketMailbox(limit=round(2 * profile.frame_rate) + 10)
+        with self._meter.reading():
+            try:
+                await self._add(mailbox)
+                async for packet in mailbox:
+                    yield packet
+            finally:
+                await self._remove(mailbox)
+
+    async def frames(
+        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
+    ) -> AsyncGenerator[VideoFrame, None]:
+        self.check(profile)
+        mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
+        every = 90_000 / max_fps if max_fps and max_fps < profile.frame_rate else 0.0
+        slack = 45_000 / profile.frame_rate  # half a frame: times jitter
+        due = float("-inf")
+        with self._meter.reading():
+            try:
+                await self._add(mailbox)
+                async for frame in mailbox:
+                    assert frame.pts is not None
+                    if frame.pts + slack < due:
+                        continue
+                    due = max(due + every, frame.pts)
+                    yield await asyncio.to_thread(scaled, frame, max_width)
+            finally:
+                await self._remove(mailbox)
+
+
+def scaled(frame: VideoFrame, max_width: int | None) -> VideoFrame:
+    """The frame in YUV 4:2:0, at its time, of even size and no wider than asked. Takes milliseconds."""
+    width, height = frame.width, frame.height
+    if max_width is not None and max_width < width:
+        width, height = max_width, round(height * max_width / width)
+    # Even sizes: 4:2:0 chroma and encoders want them.
+    made = frame.reformat(max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p", threads=1)
+    made.pts, made.time_base = frame.pts, frame.time_base
+    return made

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from luxxon_core.operator.camera import Camera
     from luxxon_core.operator.config import OperateTable
     from luxxon_core.operator.keys import Kept, KeyFile
+    from luxxon_core.operator.left_out import LeftOut
+    from luxxon_core.setting_tables import CameraTable
     from luxxon_core.settings import CameraSettings, ClientSettings
     from luxxon_core.source import SourceType
+
+    Kind = tuple[SourceType[Any], BaseModel]
 
 EPILOG = """
 \b
 Exit codes:
   0  stopped by a signal: every camera is offline
   1  a camera of a dry run cannot be opened
-  2  wrong settings or arguments
+  2  wrong settings or arguments, of every camera; one of several is left out, and the others run
   3  the marketplace has refused every camera for good
 A second signal ends it at once: a shell says 128 and the signal's number.
 
@@ -36,7 +41,7 @@ Examples:
   luxxon operate --setup            workspaces and keys for the cameras of luxxon.toml
   luxxon operate                    all of them
 """
-REFUSED = 3
+WRONG, REFUSED = 2, 3
 OF_SOURCE = ("lat", "lng", "accuracy", "follow", "radius", "device_kind", "microphone")
 OF_ACCEPT = ("min_rate", "max_distance", "max_seconds", "hours", "zone")
 
@@ -113,7 +118,7 @@ def operate(context: click.Context, /, fields: tuple[str, ...], **given: Any) ->
     passphrase = sys.stdin.readline().rstrip("\n") if wish.isolated else None
     settings = load_cameras(**({} if wish.data_dir is None else {"data_dir": wish.data_dir}))
     client = load_client(**({} if wish.url is None else {"url": wish.url}))
-    _run(_work(context, wish, settings, client, _plans(wish, settings), passphrase))
+    _run(_work(context, wish, settings, client, passphrase))
 
 
 def _wish(fields: Sequence[str], given: Mapping[str, Any]) -> Wish:
@@ -140,7 +145,7 @@ def _wish(fields: Sequence[str], given: Mapping[str, Any]) -> Wish:
     return Wish(offer=told, fields={name: value for name, _, value in pairs}, **named)
 
 
-def _plans(wish: Wish, settings: CameraSettings) -> list[Plan]:
+def _plans(wish: Wish, settings: CameraSettings, left: LeftOut) -> list[Plan]:
     """The cameras that are wanted, checked as far as that goes without opening them."""
     from luxxon_core.kernel.errors import StartError
     from luxxon_core.operator.config import operate_table
@@ -155,11 +160,12 @@ def _plans(wish: Wish, settings: CameraSettings) -> list[Plan]:
     unknown = next((name for name in wish.cameras if name not in settings.cameras), None)
     if unknown is not None:
         raise StartError(message=f"luxxon.toml has no camera {unknown}")
-    return [
-        Plan(name, one.type, one.fields, operate_table(name, one.operate))
-        for name, one in settings.cameras.items()
-        if not wish.cameras or name in wish.cameras
-    ]
+
+    def plan(name: str, one: CameraTable) -> Plan:
+        return Plan(name, one.type, one.fields, operate_table(name, one.operate))
+
+    wanted = {name: one for name, one in settings.cameras.items() if not wish.cameras or name in wish.cameras}
+    return left.of((name, partial(plan, name, one)) for name, one in wanted.items())
 
 
 async def _work(
@@ -167,7 +173,6 @@ async def _work(
     wish: Wish,
     settings: CameraSettings,
     client: ClientSettings,
-    plans: Sequence[Plan],
     passphrase: str | None,
 ) -> int:
     import stamina.instrumentation
@@ -176,20 +181,32 @@ async def _work(
 
     stamina.instrumentation.set_on_retry_hooks(())  # the agent tells what fails, once
     keys, base_url = KeyFile(settings.data_dir), f"{client.url.rstrip('/')}/api/v1"
+    from luxxon_core.operator.left_out import LeftOut
+
+    left = LeftOut()
+    plans = _plans(wish, settings, left)
+    alone = len(plans) + len(left.errors) == 1
     # First what is wrong with the cameras; of luxxon.toml their secrets may be elsewhere at a setup.
-    ours = not wish.isolate and (wish.source is not None or not wish.setup)
-    kinds = _kinds(settings, plans) if ours else []
+    apart = wish.isolate and not wish.dry_run
+    kinds: dict[str, Kind] = {}
+    if not apart and (wish.source is not None or not wish.setup):
+        kinds = dict(left.of(_kinds(settings, plans)))
+        plans = [plan for plan in plans if plan.name in kinds]
     if wish.setup:
+        left.tell(len(plans))
         wallet, _ = _wallet(client, passphrase, needed=True)
         assert wallet is not None
         return await _set_up(wish, plans, keys, base_url, wallet)
     kept = keys.read(base_url)
-    connections = [_connection(wish, plan, plans, kept, client, base_url) for plan in plans]
+    connecting = partial(_connection, wish, alone=alone, kept=kept, client=client, base_url=base_url)
+    connections = dict(left.of((plan.name, partial(connecting, plan)) for plan in plans))
+    plans = [plan for plan in plans if plan.name in connections]
+    left.tell(len(plans))
     wallet, words = (None, "") if wish.dry_run else _wallet(client, passphrase, needed=False)
-    if wish.isolate and not wish.dry_run:
+    if apart:
         return await _isolated(context, wish, plans, words)
-    cameras = _cameras(kinds or _kinds(settings, plans), plans, connections, wallet)
-    return await (_rehearse(wish, cameras) if wish.dry_run else _operate(wish, cameras))
+    cameras = _cameras(kinds, plans, connections, wallet)
+    return await (_rehearse(wish, cameras, left) if wish.dry_run else _operate(wish, cameras))
 
 
 # -- what it takes ----------------------------------------------------------------------------------------
@@ -198,46 +215,53 @@ async def _work(
 def _connection(
     wish: Wish,
     plan: Plan,
-    plans: Sequence[Plan],
+    *,
+    alone: bool,
     kept: Mapping[str, Kept],
     client: ClientSettings,
     base_url: str,
-) -> Callable[[], Luxxon]:
+) -> tuple[str, Callable[[], Luxxon]]:
+    """How a camera calls the marketplace; ``alone``: no other is wanted."""
     from luxxon_core.client import Luxxon
     from luxxon_core.kernel.errors import StartError
     from luxxon_core.settings import revealed
 
     key = revealed(plan.table.api_key)
-    if key is None and len(plans) == 1:
+    if key is None and alone:
         key = revealed(client.api_key)
     if key is None and plan.name in kept:
         key = kept[plan.name].api_key
     if key is None and not wish.dry_run:
         again = f"operate {wish.source} …" if wish.source else "operate"
         what = f"camera {plan.name} has no API key: luxxon {again} --setup makes one"
-        raise StartError(message=what if len(plans) > 1 else f"{what}, or set LUXXON_API_KEY")
-    return lambda: Luxxon(base_url, api_key=key)
+        raise StartError(message=f"{what}, or set LUXXON_API_KEY" if alone else what)
+    return plan.name, lambda: Luxxon(base_url, api_key=key)
 
 
-def _kinds(settings: CameraSettings, plans: Sequence[Plan]) -> list[tuple[SourceType[Any], BaseModel]]:
-    """Of each camera its type and its configuration."""
+def _kinds(
+    settings: CameraSettings, plans: Sequence[Plan]
+) -> Iterable[tuple[str, Callable[[], tuple[str, Kind]]]]:
+    """Of each camera what finds its type and its configuration."""
     from luxxon_core.plugins import load_plugins
 
     registry = load_plugins(settings=settings)
-    return [registry.configure(plan.spec, plan.fields) for plan in plans]
+
+    def kind(plan: Plan) -> tuple[str, Kind]:
+        return plan.name, registry.configure(plan.spec, plan.fields)
+
+    return [(plan.name, partial(kind, plan)) for plan in plans]
 
 
 def _cameras(
-    kinds: Sequence[tuple[SourceType[Any], BaseModel]],
+    kinds: Mapping[str, Kind],
     plans: Sequence[Plan],
-    connections: Sequence[Callable[[], Luxxon]],
+    connections: Mapping[str, Callable[[], Luxxon]],
     wallet: LocalWallet | None,
 ) -> list[Camera]:
     from luxxon_core.operator.camera import Camera
 
     return [
-        Camera(plan.name, *kind, plan.table, connect, wallet)
-        for kind, plan, connect in zip(kinds, plans, connections, strict=True)
+        Camera(plan.name, *kinds[plan.name], plan.table, connections[plan.name], wallet) for plan in plans
     ]
 
 
@@ -298,13 +322,14 @@ async def _set_up(
     return 0
 
 
-async def _rehearse(wish: Wish, cameras: Sequence[Camera]) -> int:
+async def _rehearse(wish: Wish, cameras: Sequence[Camera], left: LeftOut) -> int:
     import json
 
     from luxxon_core.kernel.clock import utc_now
     from luxxon_core.operator.rehearsal import rehearse
 
     found = await rehearse(cameras, utc_now)
+    found += [{"camera": name, "error": error.message} for name, error in left.errors.items()]
     for told in found:
         if wish.as_json:
             click.echo(json.dumps(told))
@@ -341,7 +366,9 @@ async def _isolated(context: click.Context, wish: Wish, plans: Sequence[Plan], w
 
     async with stop_requested() as stop:
         fleet = IsolatedFleet([plan.name for plan in plans], command, words)
-        return 0 if await fleet.run(stop) else REFUSED
+        if await fleet.run(stop):
+            return 0
+        return WRONG if set(fleet.ended.values()) == {WRONG} else REFUSED
 
 
 def _run(work: Coroutine[Any, Any, int]) -> None:

@@ -7,56 +7,54 @@ theirs.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+import msgspec
 
 from luxxon_core.kernel.errors import StartError
-from luxxon_core.settings import _loaded
+from luxxon_core.toml_edit import Value, with_key, with_table, write_private
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-Value = str | bool | float
+URL = re.compile(r"https?://[^/ ?#@]+/?")
+_EDITING = Lock()
+"""One edit at a time: each reads the file, and writes all of it."""
 
 
-class ProfileTable(BaseModel):
+class ProfileTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[profiles.NAME]``: a marketplace, and who one is there.
 
     Attributes:
         embedded: one of the console's own, on this machine, with test money.
         data_dir: where that keeps its data.
+        camera: what its own operator shows, as ``luxxon operate`` takes it; a test card when not given.
         url: a server's, without ``/api/v1``.
-        api_key: a key's plaintext; the other way in is a wallet.
+        api_key: a key's plaintext, which ``repr`` does not show; the other way in is a wallet.
         wallet: the keystore of the wallet that signs in.
         workspace: the id of the workspace to act for; the wallet's only one, or a choice, when not given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     embedded: bool = False
     data_dir: Path | None = None
-    url: str | None = Field(default=None, pattern="^https?://[^/ ?#@]+/?$")
-    api_key: SecretStr | None = None
+    camera: str | None = None
+    url: str | None = None
+    api_key: str | None = None
     wallet: Path | None = None
     workspace: str | None = None
 
-    @model_validator(mode="after")
-    def _one_market(self) -> ProfileTable:
+    def __post_init__(self) -> None:
         if self.embedded == (self.url is not None):
             raise ValueError("needs a url, or embedded = true")
-        return self
+        if self.url is not None and not URL.fullmatch(self.url):
+            raise ValueError("url: needs http:// or https://, a host, and nothing behind it")
+
+    def __repr__(self) -> str:
+        return f"ProfileTable({'embedded' if self.embedded else self.url})"
 
     @property
     def api_url(self) -> str:
@@ -64,36 +62,21 @@ class ProfileTable(BaseModel):
         return f"{(self.url or '').rstrip('/')}/api/v1"
 
 
-class ConsoleSettings(BaseSettings):
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the console opens. ``LUXXON_PROFILE``, ``LUXXON_THEME`` … in the environment win over the file."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="LUXXON_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
 
     profile: str | None = None
     """The one that ``luxxon`` opens."""
-    profiles: dict[str, ProfileTable] = Field(default_factory=dict)
+    profiles: dict[str, ProfileTable] = {}
     theme: str = "luxxon-dark"
-    keymap: dict[str, str] = Field(default_factory=dict)
+    keymap: dict[str, str] = {}
     """Keys by action, several with commas."""
-    unlock_minutes: float = Field(default=15, ge=0)
+    unlock_minutes: Annotated[float, msgspec.Meta(ge=0)] = 15
     """How long a wallet stays open after it was last used; 0 until the console is left."""
     save_folder: Path | None = None
     """Where frames and receipts go."""
     preview: Literal["auto", "cells", "half-blocks", "kitty", "kitty-placed", "sixel"] = "auto"
     """How live pictures are drawn; ``auto`` asks the terminal."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=console_file())
 
 
 def console_file() -> Path:
@@ -104,13 +87,51 @@ def console_file() -> Path:
     return Path(named) if named else platformdirs.user_config_path("luxxon", appauthor=False) / "luxxon.toml"
 
 
-def load_console(**given: object) -> ConsoleSettings:
-    """The console's settings from arguments, then environment, then the file.
+def load_console() -> ConsoleSettings:
+    """The console's settings from the environment, then the file.
+
+    Without pydantic, whose import takes as long as the console has for half of its start.
 
     Raises:
-        StartError: a value does not fit.
+        StartError: a value does not fit; names the first such field, never its value.
     """
-    return _loaded(ConsoleSettings, given)
+    path = console_file()
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise StartError(message=f"{path} cannot be read: {error}") from None
+    fields = {field.name: field.type for field in msgspec.structs.fields(ConsoleSettings)}
+    values = {name: value for name, value in values.items() if name in fields}
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    for name in fields:
+        if (text := environment.get(f"LUXXON_{name.upper()}")) is not None:
+            values[name] = _parsed(name, text) if name in ("profiles", "keymap") else text
+    tables = values.pop("profiles", {})
+    if not isinstance(tables, dict):
+        raise StartError(message="setting profiles: must be tables")
+    profiles = {name: _fitting(f"profiles.{name}", table, ProfileTable) for name, table in tables.items()}
+    rest = {name: _fitting(name, value, fields[name]) for name, value in values.items()}
+    return ConsoleSettings(profiles=profiles, **rest)
+
+
+def _parsed(name: str, text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        raise StartError(message=f"setting {name}: must be JSON") from None
+
+
+def _fitting(name: str, value: object, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise StartError(message=f"setting {name}: {str(error).replace('$.', '').lower()}") from None
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str):
+        raise ValueError("expected a path")
+    return Path(value)
 
 
 def keep_profile(name: str, profile: ProfileTable, *, chosen: bool = True) -> None:
@@ -122,11 +143,9 @@ def keep_profile(name: str, profile: ProfileTable, *, chosen: bool = True) -> No
     if not NAME.fullmatch(name):
         raise StartError(message="a profile's name is made of letters, digits, - and _")
     values: dict[str, Value] = {}
-    for field in ProfileTable.model_fields:
+    for field in ProfileTable.__struct_fields__:
         value = getattr(profile, field)
-        if isinstance(value, SecretStr):
-            values[field] = value.get_secret_value()
-        elif value is not None and value is not False:
+        if value is not None and value is not False:
             values[field] = value if isinstance(value, bool) else str(value)
     _edit({"profiles": {name: values}} | ({"profile": name} if chosen else {}))
 
@@ -143,66 +162,24 @@ def keep(**values: Value) -> None:
 def _edit(changes: Mapping[str, object]) -> None:
     """Change a few values of the file and nothing else, comments included."""
     path = console_file()
+    with _EDITING:
+        _edited(path, changes)
+
+
+def _edited(path: Path, changes: Mapping[str, object]) -> None:
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         wanted = tomllib.loads(text)
         for key, value in changes.items():
             if isinstance(value, Mapping):
                 for name, table in value.items():
-                    text = _with_table(text, f"{key}.{name}", table)
+                    text = with_table(text, f"{key}.{name}", table)
                     wanted.setdefault(key, {})[name] = table
             else:
-                text = _with_key(text, key, value)
+                text = with_key(text, key, value)
                 wanted[key] = value
         if tomllib.loads(text) != wanted:  # written in a way that these edits do not know
             raise StartError(message=f"{path} cannot be edited: change it by hand")
-        _write(path, text)
+        write_private(path, text)
     except (OSError, ValueError) as error:
         raise StartError(message=f"{path} cannot be edited: {error}") from None
-
-
-def _with_key(text: str, key: str, value: object) -> str:
-    line = f"{key} = {_toml(value)}"
-    head, tables = _split(text)
-    head, found = re.subn(rf"(?m)^{re.escape(key)}[ \t]*=.*$", lambda _: line, head, count=1)
-    return (head if found else f"{line}\n{head}") + tables
-
-
-def _split(text: str) -> tuple[str, str]:
-    """What stands before the first table, and the rest."""
-    first = re.search(r"(?m)^[ \t]*\[", text)
-    at = first.start() if first else len(text)
-    return text[:at], text[at:]
-
-
-def _with_table(text: str, name: str, values: Mapping[str, Value]) -> str:
-    body = "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
-    table = f"[{name}]\n{body}"
-    start = re.search(rf"(?m)^[ \t]*\[[ \t]*{re.escape(name)}[ \t]*\].*\n?", text)
-    if start is None:
-        return f"{text.rstrip()}\n\n{table}" if text.strip() else table
-    after = re.search(r"(?m)^[ \t]*\[", text[start.end() :])
-    end = start.end() + after.start() if after else len(text)
-    return text[: start.start()] + table + ("\n" if after else "") + text[end:]
-
-
-def _toml(value: object) -> str:
-    """A value; JSON's strings, numbers and booleans are TOML's, but for the one character DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _write(path: Path, text: str) -> None:
-    """All at once, and for nobody else to read: it may hold keys."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(
-            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            fresh.unlink()

@@ -24,7 +24,7 @@ from luxxon_core.operator.ptz import Controls, offered
 from luxxon_core.operator.remote import RemoteControl
 from luxxon_core.operator.rules import Rules
 from luxxon_core.operator.serving import Patience, Serving
-from luxxon_core.source import HealthState, PoseSource, Source, SourceError
+from luxxon_core.source import HealthState, MediaProfile, PoseSource, Source, SourceError
 
 if TYPE_CHECKING:
     import httpx
@@ -78,6 +78,7 @@ class OperatorAgent:
         privacy: what is masked in the picture.
         microphone: publish the sound, too, of a source that has any.
         controls: what both sides of a session may do with the camera, of ``ptz``, ``zoom``, ``gimbal``.
+        profile: what is published, of the source's; its first when not given.
         source_patience: seconds of a failing source after which :meth:`run` raises SourceLost, so that
             somebody opens it anew; None for ever.
     """
@@ -98,6 +99,7 @@ class OperatorAgent:
     privacy: Privacy | None = None
     microphone: bool = False
     controls: Collection[str] = ()
+    profile: MediaProfile | None = None
     source_patience: float | None = None
     online: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     """Set once the workspace is ONLINE, or waits for its hours."""
@@ -116,6 +118,7 @@ class OperatorAgent:
 
         self._publisher = Publisher(
             self.source,
+            profile=self.profile,
             http=self.http,
             privacy=self.privacy,
             microphone=self.microphone,
@@ -191,6 +194,18 @@ class OperatorAgent:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
             await self._presence.go_offline()
+
+    async def cover(self, radius_meters: float) -> None:
+        """Cover so many metres from now on; a session in hand goes on as it was agreed.
+
+        Raises:
+            LuxxonError: the marketplace refuses, or is away.
+        """
+        await self._presence.cover(radius_meters)
+
+    def switch(self, profile: MediaProfile) -> None:
+        """Publish another profile of the source, from its next key frame on where the codec stays."""
+        self._publisher.switch(profile)
 
     async def publish(self, whip_url: str) -> PublishEnd:
         """Publish at a WHIP URL with reconnects; see :meth:`Publisher.publish`."""

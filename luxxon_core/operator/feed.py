@@ -25,6 +25,12 @@ class SourceChanged(SourceNotReady):
     code, default_message = "SOURCE_CHANGED", "The camera sends something else now"
 
 
+class SourceSwitched(SourceNotReady):
+    """Another profile of the source is wanted: it is no fault, and nobody waits."""
+
+    code, default_message = "SOURCE_SWITCHED", "Another profile is wanted now"
+
+
 PacketT = TypeVar("PacketT", EncodedPacket, AudioPacket)
 
 
@@ -77,6 +83,9 @@ class Feed:
                 self._failed(SourceNotReady("source:stalled", f"no picture for {STALL_SECONDS:g} s"))
             except SourceChanged:
                 raise
+            except SourceSwitched:
+                line.interrupted()
+                continue
             except (SourceAuthError, SourceConfigError) as error:
                 if not came:
                     raise

@@ -52,6 +52,8 @@ class IsolatedFleet:
     command: Callable[[str], Sequence[str]]
     secret: str = field(default="", repr=False)
     notifier: Notifier = field(default_factory=Notifier)
+    ended: dict[str, int] = field(default_factory=dict, init=False)
+    """Cameras that have given up, and with which exit code."""
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Whether it was asked to stop; otherwise no camera is left."""
@@ -93,6 +95,7 @@ class IsolatedFleet:
             child.settled.set()
             log.warning("camera.process_ended", camera=child.camera, code=code)
             if code in GIVEN_UP:
+                self.ended[child.camera] = code
                 return
             delay = BACKOFF[0] if loop.time() - began > STEADY_SECONDS else min(delay * 2, BACKOFF[1])
             await asyncio.sleep(delay)

@@ -142,6 +142,17 @@ class Presence:
             # Nothing more to be done: without heartbeats the workspace goes stale by itself.
             log.warning("agent.offline_failed", reason=str(error))
 
+    async def cover(self, radius_meters: float) -> None:
+        """Cover so many metres around the camera from now on; while OFFLINE, from the next ONLINE on.
+
+        Raises:
+            LuxxonError: the marketplace refuses, or is away; it is told again with the next circle.
+        """
+        self.coverage_radius_meters = radius_meters
+        if self._open and self.location is not None:
+            await self._cover(None)
+            log.info("agent.covering", radius_meters=round(radius_meters))
+
     async def keep_covering(self) -> None:
         """Move the circle after the camera, for ever."""
         while True:

@@ -15,7 +15,7 @@ import structlog
 from luxxon_core.client.peer import EdgeBusy, http_client
 from luxxon_core.kernel.errors import LuxxonError, NotAuthorized, NotFound
 from luxxon_core.operator.encoder import BIT_RATE, KEYFRAME_HOLD_OFF, H264Encoder, KeyframeGate, encoded
-from luxxon_core.operator.feed import Feed, SourceChanged, SourceLost
+from luxxon_core.operator.feed import Feed, SourceChanged, SourceLost, SourceSwitched
 from luxxon_core.operator.sound import sound_of
 from luxxon_core.operator.whip import SENDABLE, Publication
 from luxxon_core.source import (
@@ -41,6 +41,8 @@ OUTAGE_SHARE = 0.05
 """… and in between this part of the time that it has been away: the attempts cost few of the paid seconds."""
 STEADY_SECONDS = 5.0
 """A connection that held this long starts the back-off anew."""
+LEAST_BIT_RATE = 300_000
+"""Of a profile that is smaller than the camera's best, and encoded with that much less."""
 MAX_WIDTH, MAX_FPS = 1280, 30.0
 """What is encoded at most: the size that level 3.1 of the offered profile (42e01f) allows."""
 
@@ -135,6 +137,15 @@ class Publisher:
     def connected(self) -> bool:
         """Whether the edge takes what the source sends, even if that is nothing at present."""
         return self._publication is not None
+
+    def switch(self, profile: MediaProfile) -> None:
+        """Send another profile of the source: what is published goes on with its next key frame; with another
+        codec it is connected anew."""
+        if profile.token == self._profile.token:
+            return
+        self._wanted = profile.token
+        if self._publication is None:
+            self._profile = self._chosen()
 
     def doubt(self) -> None:
         """The marketplace is away: whether the edge is, too, is to be found out soon."""
@@ -241,12 +252,27 @@ class Publisher:
         if self._codec != codec:
             raise SourceChanged("source:codec", f"the camera now sends {self._codec}")
         if self._copied:
-            return self._source.packets(self._profile)
+            return self._until_switched(self._source.packets(self._profile))
         frame_rate = min(self._profile.frame_rate or MAX_FPS, MAX_FPS)
         frames = self._source.frames(self._profile, MAX_WIDTH, MAX_FPS)
         if self._privacy is not None:
             frames = self._privacy.masked(frames)
-        return encoded(frames, H264Encoder(self._bit_rate, frame_rate), self._gate)
+        best = self._source.media_profiles()[0]
+        bit_rate = max(
+            min(LEAST_BIT_RATE, self._bit_rate), round(self._bit_rate * _share(self._profile, best))
+        )
+        return self._until_switched(encoded(frames, H264Encoder(bit_rate, frame_rate), self._gate))
+
+    async def _until_switched(
+        self, packets: AsyncGenerator[EncodedPacket, None]
+    ) -> AsyncGenerator[EncodedPacket, None]:
+        """The same packets; SourceSwitched instead of the next one when another profile is wanted."""
+        wanted = self._wanted
+        async with aclosing(packets):
+            async for packet in packets:
+                if self._wanted != wanted:
+                    raise SourceSwitched
+                yield packet
 
     def _keyframe_requested(self) -> None:
         self._keyframe_requests += 1
@@ -268,6 +294,15 @@ class Publisher:
             except Exception as error:  # noqa: BLE001 - a plugin's; without the key frame the video goes on
                 self._last_error = f"the camera made no key frame ({type(error).__name__})"
             await asyncio.sleep(KEYFRAME_HOLD_OFF)
+
+
+def _share(profile: MediaProfile, best: MediaProfile) -> float:
+    """Pixels a second of a profile beside those of the source's best, 1 at the most."""
+
+    def pixels(one: MediaProfile) -> float:
+        return one.width * one.height * min(one.frame_rate or MAX_FPS, MAX_FPS)
+
+    return min(1.0, pixels(profile) / pixels(best)) if pixels(best) else 1.0
 
 
 async def _primed(packets: AsyncGenerator[EncodedPacket, None]) -> AsyncGenerator[EncodedPacket, None]:

@@ -1,4 +1,5 @@
-"""Secrets that a configuration refers to: ``{ env = "VARIABLE" }`` or ``{ keyring = "service/user" }``.
+"""Secrets that a configuration refers to: ``{ env = "VARIABLE" }``, ``{ keyring = "service/user" }``, or
+``{ kept = "name" }`` where the console has kept it (:mod:`luxxon_core.plugins.secret_store`).
 
 They are fetched when the camera or the plugin that needs them is configured, not when the file is read.
 """
@@ -40,6 +41,8 @@ def _resolved(value: Any, wrap: Callable[[str], Any]) -> Any:
                 return wrap(_of_environment(name))
             case {"keyring": str(name), **rest} if not rest:
                 return wrap(_of_keyring(name))
+            case {"kept": str(name), **rest} if not rest:
+                return wrap(_of_store(name))
         return resolved(value, wrap)
     if isinstance(value, list | tuple):
         return [_resolved(one, wrap) for one in value]
@@ -68,6 +71,19 @@ def _of_keyring(name: str) -> str:
     if found is None:
         raise _missing("keyring", f"the keyring has no entry for {user} of {service}")
     return str(found)
+
+
+def _of_store(name: str) -> str:
+    from luxxon_core.kernel.errors import StartError
+    from luxxon_core.plugins.secret_store import kept
+
+    try:
+        found = kept(name)
+    except StartError as error:
+        raise _missing("kept", error.message) from None
+    if found is None:
+        raise _missing("kept", f"no secret {name} has been kept")
+    return found
 
 
 def _missing(label: str, message: str) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from luxxon_core.rtp.nal import split_annex_b
 from luxxon_core.source import VIDEO_CLOCK
 
 _IDR, _SPS, _PPS, _AUD = 5, 7, 8, 9
@@ -11,13 +12,6 @@ _START = b"\0\0\0\1"
 
 LARGEST_JUMP = 2.0
 """Seconds by which a camera's clock may run ahead of or behind the arrival before it counts as set anew."""
-
-
-def nal_units(data: bytes) -> list[bytes]:
-    """NAL units of an Annex B byte stream, without start codes."""
-    parts = data.split(b"\0\0\1")[1:]
-    # A start code of four bytes leaves its first zero behind, as trailing_zero_8bits do.
-    return [unit for part in parts if (unit := part.rstrip(b"\0"))]
 
 
 class Timeline:
@@ -49,7 +43,7 @@ class ParameterSets:
         self._sps: dict[bytes, None] = {}
         self._pps: dict[bytes, None] = {}
         self._begun = False
-        self._remember(nal_units(extradata or b""))
+        self._remember(split_annex_b(extradata or b""))
 
     def complete(self, data: bytes) -> tuple[bytes, bool] | None:
         """The access unit with its parameter sets, and whether it is a key frame.
@@ -57,7 +51,7 @@ class ParameterSets:
         None where nobody could show it: no picture in it, a key frame whose parameter sets never came, or
         nothing before it that it could be told from.
         """
-        units = nal_units(data)
+        units = split_annex_b(data)
         kinds = {unit[0] & 31 for unit in units}
         if {_SPS, _PPS} & kinds:
             self._remember(units)

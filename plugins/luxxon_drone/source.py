@@ -8,15 +8,13 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import structlog
 from pymavlink.dialects.v20 import common as mavlink
 
-from luxxon_core.capture import FrameMailbox, HealthMeter, Mailbox, PacketMailbox
+from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox, SharedSource
 from luxxon_core.source import (
-    RAW,
-    EncodedPacket,
     FixType,
     GeoPose,
     GimbalFrame,
@@ -44,15 +42,15 @@ from luxxon_drone.config import DroneConfig, VideoAddress, parse_link, parse_vid
 from luxxon_drone.controls import Gimbal, Zoom
 from luxxon_drone.exchange import Command
 from luxxon_drone.link import Link
+from luxxon_drone.rtsp import VideoLogin
 from luxxon_drone.station import Beat, Event, LinkLost, LinkUp, Moved, Rebooted, Received, Settings, Station
 from luxxon_drone.transport import transport_for
-from luxxon_drone.video import Video, VideoFormat, VideoLogin
+from luxxon_drone.video import Video
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import VideoFrame
 
+    from luxxon_core.rtp.stream import StreamInfo
     from luxxon_core.source import DeviceInformation
     from luxxon_drone.position import Position
 
@@ -79,10 +77,10 @@ async def open_drone(config: DroneConfig) -> DroneSource:
             meter,
         )
         undo.push_async_callback(asyncio.to_thread, video.close)
-        video_format = await asyncio.to_thread(video.start)
+        info = await asyncio.to_thread(video.start)
         undo.pop_all()
     kind = _CLASSES[vehicle.zoom is not None, vehicle.gimbal is not None]
-    return kind(vehicle, video, video_format, meter)
+    return kind(vehicle, video, info, meter)
 
 
 class Vehicle:
@@ -114,7 +112,7 @@ class Vehicle:
         self.gimbal: Gimbal | None = None
         self.video_address = VideoAddress()
         self.fix_type: FixType | None = None
-        self.lost: list[Mailbox[EncodedPacket] | Mailbox[VideoFrame]] = []
+        self.lost: list[PacketMailbox | FrameMailbox[VideoFrame]] = []
         """Closed with the reason when the link is lost."""
         self._poses: list[FrameMailbox[GeoPose]] = []
         self._image_mode = False
@@ -260,52 +258,24 @@ class Vehicle:
                     break
 
 
-class DroneSource:
+class DroneSource(SharedSource):
     """A drone with a position. Those with zoom or gimbal are of the classes below.
 
     One thread reads the video for all readers; each gets the newest frame when it asks.
     """
 
-    def __init__(self, vehicle: Vehicle, video: Video, video_format: VideoFormat, meter: HealthMeter) -> None:
-        self._vehicle, self._video, self._meter = vehicle, video, meter
-        self.device_information = vehicle.title
-        codec = RAW if video_format.encode_reason else "h264"
-        self._profile = MediaProfile(
-            "main", codec, video_format.width, video_format.height, video_format.frame_rate
-        )
-        self._encode_reason = video_format.encode_reason
-        if self._encode_reason:
-            log.warning("drone.encoded_again", reason=self._encode_reason)
+    def __init__(self, vehicle: Vehicle, video: Video, info: StreamInfo, meter: HealthMeter) -> None:
+        super().__init__(vehicle.title, meter)
+        self._vehicle, self._video, self._info = vehicle, video, info
+        if info.encode_reason:
+            log.warning("drone.encoded_again", reason=info.encode_reason)
+
+    @property
+    def encode_reason(self) -> str | None:
+        return self._info.encode_reason
 
     def media_profiles(self) -> list[MediaProfile]:
-        return [self._profile]
-
-    async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
-        self._check(profile)
-        if self._encode_reason:
-            raise SourceConfigError("source:raw", f"the drone's video must be encoded: {self._encode_reason}")
-        mailbox = PacketMailbox(limit=round(2 * self._profile.frame_rate) + 1)
-        with self._reading(mailbox):
-            self._video.add_packets(mailbox)
-            async for packet in mailbox:
-                yield packet
-
-    async def frames(
-        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
-    ) -> AsyncGenerator[VideoFrame, None]:
-        self._check(profile)
-        mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
-        every = 90_000 / max_fps if max_fps and max_fps < self._profile.frame_rate else 0.0
-        slack = 45_000 / self._profile.frame_rate  # half a frame: arrival times jitter
-        due = float("-inf")
-        with self._reading(mailbox):
-            self._video.add_frames(mailbox)
-            async for frame in mailbox:
-                assert frame.pts is not None
-                if frame.pts + slack < due:
-                    continue
-                due = max(due + every, frame.pts)
-                yield await asyncio.to_thread(_scaled, frame, max_width)
+        return [self._info.profile("main")]
 
     async def poses(self) -> AsyncGenerator[GeoPose, None]:
         """Each position once, the newest where the reader is slow.
@@ -320,10 +290,10 @@ class DroneSource:
                 yield pose
 
     def health(self) -> Health:
-        health = self._meter.health()
-        warnings = self._vehicle.warnings
-        if self._encode_reason:
-            warnings = (f"the video is decoded and encoded again: {self._encode_reason}", *warnings)
+        health = super().health()
+        warnings = self._vehicle.warnings + self._video.warnings()
+        if self.encode_reason:
+            warnings = (f"the video is decoded and encoded again: {self.encode_reason}", *warnings)
         reconnects = health.reconnects + self._vehicle.link.reconnects
         if health.state is not HealthState.CLOSED and not self._vehicle.link.alive:
             health = replace(
@@ -331,34 +301,22 @@ class DroneSource:
             )
         return replace(health, reconnects=reconnects, warnings=warnings)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         try:
             await self._vehicle.close()
         finally:
             await asyncio.to_thread(self._video.close)
-            self._meter.closed = True
 
-    def _check(self, profile: MediaProfile) -> None:
-        if profile.token != self._profile.token:
-            raise SourceConfigError("source:profile", f"the drone has no profile {profile.token!r}")
-
-    @contextmanager
-    def _reading(self, mailbox: Mailbox[EncodedPacket] | Mailbox[VideoFrame]) -> Iterator[None]:
-        """For the time of one reader, who is told when the link is lost."""
+    async def _add(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
         if not self._vehicle.link.alive:
             raise self._vehicle.link.lost_error()
         self._vehicle.lost.append(mailbox)
-        try:
-            with self._meter.reading():
-                yield
-        finally:
+        self._video.add(mailbox)
+
+    async def _remove(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        if mailbox in self._vehicle.lost:
             self._vehicle.lost.remove(mailbox)
-            self._video.remove(mailbox)
+        self._video.remove(mailbox)
 
 
 class ZoomDrone(DroneSource):
@@ -386,13 +344,3 @@ _CLASSES: dict[tuple[bool, bool], type[DroneSource]] = {
     (True, True): ZoomGimbalDrone,
 }
 """By what the vehicle has: zoom, gimbal."""
-
-
-def _scaled(frame: VideoFrame, max_width: int | None) -> VideoFrame:
-    """The frame in YUV 4:2:0, of even size and no wider than asked."""
-    width, height = frame.width, frame.height
-    if max_width is not None and max_width < width:
-        width, height = max_width, round(height * max_width / width)
-    scaled = frame.reformat(max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p", threads=1)
-    scaled.pts, scaled.time_base = frame.pts, frame.time_base
-    return scaled

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from luxxon_core.capture import Mailbox
+from luxxon_core.rtp.depacketize import aac_frames
 from luxxon_core.source import AudioPacket, SourceConfigError
-from luxxon_rtsp_ptz.depacketize import aac_frames
 from luxxon_rtsp_ptz.sdp import Track, number_in
 from luxxon_rtsp_ptz.timeline import Timeline
 

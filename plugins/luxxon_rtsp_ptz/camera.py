@@ -13,16 +13,16 @@ from typing import Any
 import structlog
 
 from luxxon_core.capture import HealthMeter, Mailbox
+from luxxon_core.rtp.depacketize import Depacketizer
+from luxxon_core.rtp.nal import AccessUnit, Codec, ParameterSets
+from luxxon_core.rtp.receiver import RtpPacket
+from luxxon_core.rtp.stream import B_FRAMES, LOOKED_AT, StreamInfo, frame_rate, has_b_frames, inspect
 from luxxon_core.source import EncodedPacket, SourceAuthError, SourceConfigError, SourceError, SourceNotReady
 from luxxon_rtsp_ptz.config import StreamUrl, Transport
 from luxxon_rtsp_ptz.credentials import Credentials
 from luxxon_rtsp_ptz.decoding import Decoder
-from luxxon_rtsp_ptz.depacketize import Depacketizer
-from luxxon_rtsp_ptz.nal import AccessUnit, Codec, ParameterSets
-from luxxon_rtsp_ptz.rtp import RtpPacket
 from luxxon_rtsp_ptz.rtsp import RtspClient, TransportRefused
 from luxxon_rtsp_ptz.sdp import Track
-from luxxon_rtsp_ptz.stream import B_FRAMES, LOOKED_AT, StreamInfo, frame_rate, has_b_frames, inspect
 from luxxon_rtsp_ptz.timeline import Timeline
 
 log = structlog.get_logger(__name__)

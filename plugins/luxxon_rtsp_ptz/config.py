@@ -24,6 +24,7 @@ class Transport(StrEnum):
 
 class RtspConfig(SourceConfig):
     spec_field: ClassVar[str | None] = "url"
+    url_schemes: ClassVar[tuple[str, ...]] = tuple(DEFAULT_PORTS)
 
     url: str = Field(
         default="",

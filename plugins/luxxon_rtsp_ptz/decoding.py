@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from luxxon_core.capture import Mailbox
+from luxxon_core.rtp.stream import opened
 from luxxon_core.source import VIDEO_CLOCK, EncodedPacket
 
 if TYPE_CHECKING:
@@ -113,12 +114,3 @@ class Decoder:
                     readers = list(self._readers)
                 for reader in readers:
                     reader.put(frame)
-
-
-def opened(codec: str) -> VideoCodecContext:
-    """A decoder of one thread: FFmpeg's frame threads would each hold a picture back."""
-    import av
-
-    context = av.CodecContext.create("hevc" if codec == "h265" else "h264", "r")
-    context.thread_count = 1
-    return context

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from luxxon_core.rtp.receiver import Receiver, RtpPacket
 from luxxon_core.source import SourceAuthError, SourceConfigError, SourceError, SourceNotReady
-from luxxon_rtsp_ptz import rtp, sdp
+from luxxon_rtsp_ptz import sdp
 from luxxon_rtsp_ptz.config import StreamUrl
 from luxxon_rtsp_ptz.credentials import Authorization, Challenge, Credentials, parse_challenge
 from luxxon_rtsp_ptz.rtsp_wire import Response, WireProtocol
@@ -25,7 +26,7 @@ SESSION_SECONDS = 60
 RECEIVE_BUFFER = 1 << 20
 """A key frame comes in one burst."""
 
-OnPacket = Callable[[sdp.Track, rtp.RtpPacket], None]
+OnPacket = Callable[[sdp.Track, RtpPacket], None]
 
 
 class TransportRefused(SourceNotReady):
@@ -37,7 +38,7 @@ class TransportRefused(SourceNotReady):
 @dataclass(slots=True)
 class _Channel:
     track: sdp.Track
-    receiver: rtp.Receiver
+    receiver: Receiver
     send_report: Callable[[bytes], None]
     close: Callable[[], None] = lambda: None
 
@@ -104,7 +105,7 @@ class RtspClient:
 
     async def setup(self, track: sdp.Track) -> None:
         """Raises TransportRefused, and as :meth:`describe`."""
-        receiver = rtp.Receiver(track.payload_type, track.clock_rate, reorder=self.udp)
+        receiver = Receiver(track.payload_type, track.clock_rate, reorder=self.udp)
         await (self._setup_udp if self.udp else self._setup_interleaved)(track, receiver)
 
     async def play(self) -> None:
@@ -140,7 +141,7 @@ class RtspClient:
 
     # -- setting up --------------------------------------------------------------------------------------
 
-    async def _setup_interleaved(self, track: sdp.Track, receiver: rtp.Receiver) -> None:
+    async def _setup_interleaved(self, track: sdp.Track, receiver: Receiver) -> None:
         number = 2 * len(self._channels)
         wanted = f"RTP/AVP/TCP;unicast;interleaved={number}-{number + 1}"
         answer = await self._setup(track, wanted)
@@ -153,7 +154,7 @@ class RtspClient:
         self._interleaved[number] = self._interleaved[number + 1] = channel
         wire.channels.update((number, number + 1))
 
-    async def _setup_udp(self, track: sdp.Track, receiver: rtp.Receiver) -> None:
+    async def _setup_udp(self, track: sdp.Track, receiver: Receiver) -> None:
         wire = self._wire
         assert wire is not None
         peer = wire.peer_address

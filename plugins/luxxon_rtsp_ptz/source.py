@@ -7,33 +7,29 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import structlog
 
-from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox
+from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox, SharedSource
 from luxxon_core.source import (
     AudioPacket,
     DeviceInformation,
-    EncodedPacket,
     Health,
     MediaProfile,
     PtzPreset,
     PtzStatus,
     PtzVector,
-    SourceConfigError,
     SourceError,
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import VideoFrame
 
+    from luxxon_core.rtp.receiver import RtpPacket
     from luxxon_rtsp_ptz.camera import Camera
     from luxxon_rtsp_ptz.onvif_device import OnvifDevice
     from luxxon_rtsp_ptz.ptz import OnvifPtz, PresetTour
-    from luxxon_rtsp_ptz.rtp import RtpPacket
     from luxxon_rtsp_ptz.sdp import Track
 
 log = structlog.get_logger(__name__)
@@ -42,7 +38,7 @@ KEYFRAME_HOLD_OFF = 0.5
 """Seconds between requests for key frames that we make ourselves."""
 
 
-class RtspSource:
+class RtspSource(SharedSource):
     """Video of any network camera. :func:`source_class` adds what a camera can do besides."""
 
     def __init__(
@@ -57,65 +53,25 @@ class RtspSource:
         closing: AsyncExitStack | None = None,
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self._camera, self._meter = camera, meter
-        self._device_information, self._token = device_information, token
+        super().__init__(device_information, meter)
+        self._camera, self._token = camera, token
         self._device, self._ptz, self._warnings = device, ptz, warnings
         self._closing = closing or AsyncExitStack()
 
     @property
-    def device_information(self) -> DeviceInformation:
-        return self._device_information
+    def encode_reason(self) -> str | None:
+        return self._camera.info.encode_reason
 
     def media_profiles(self) -> list[MediaProfile]:
         return [self._camera.info.profile(self._token)]
-
-    async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
-        self._check(profile)
-        reason = self._camera.info.encode_reason
-        if reason or not profile.encoded:
-            raise SourceConfigError("source:raw", f"the camera's video cannot be sent as it is: {reason}")
-        mailbox = PacketMailbox()
-        self._camera.add(mailbox)
-        try:
-            with self._meter.reading():
-                async for packet in mailbox:
-                    yield packet
-        finally:
-            self._camera.remove(mailbox)
-
-    async def frames(
-        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
-    ) -> AsyncGenerator[VideoFrame, None]:
-        self._check(profile)
-        mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
-        rate = self._camera.info.frame_rate
-        every = 90_000 / max_fps if max_fps and max_fps < rate else 0.0
-        slack = 45_000 / rate  # half a frame: cameras' timestamps jitter
-        due = float("-inf")
-        await self._camera.add_frames(mailbox)
-        try:
-            with self._meter.reading():
-                async for frame in mailbox:
-                    assert frame.pts is not None
-                    if frame.pts + slack < due:
-                        continue
-                    due = max(due + every, frame.pts)
-                    yield await asyncio.to_thread(_scaled, frame, max_width)
-        finally:
-            await self._camera.decoder.remove(mailbox)
 
     def health(self) -> Health:
         warnings = self._warnings + self._camera.warnings()
         if self._ptz is not None:
             warnings += self._ptz.warnings()
-        return replace(self._meter.health(), warnings=warnings)
+        return replace(super().health(), warnings=warnings)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         try:
             if self._ptz is not None:
                 await self._ptz.close()
@@ -123,17 +79,24 @@ class RtspSource:
             await self._camera.close()
             await self._closing.aclose()
 
-    def _check(self, profile: MediaProfile) -> None:
-        # By token: the size may have changed since the profile was asked for.
-        if profile.token != self._token:
-            raise SourceConfigError("source:profile", f"the camera has no profile {profile.token!r}")
+    async def _add(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        if isinstance(mailbox, PacketMailbox):
+            self._camera.add(mailbox)
+        else:
+            await self._camera.add_frames(mailbox)
+
+    async def _remove(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        if isinstance(mailbox, PacketMailbox):
+            self._camera.remove(mailbox)
+        else:
+            await self._camera.decoder.remove(mailbox)
 
 
 class _SynchronizationPoint(RtspSource):
     """An ONVIF camera makes a key frame when asked."""
 
     async def set_synchronization_point(self, profile: MediaProfile) -> None:
-        self._check(profile)
+        self.check(profile)
         assert self._device is not None
         await self._device.set_synchronization_point()
 
@@ -249,13 +212,3 @@ class KeyframeRequests:
                 log.info("onvif.no_synchronization_point", reason=error.message)
                 return
             await asyncio.sleep(KEYFRAME_HOLD_OFF)
-
-
-def _scaled(frame: VideoFrame, max_width: int | None) -> VideoFrame:
-    """The frame in YUV 4:2:0, of even size and no wider than asked."""
-    width, height = frame.width, frame.height
-    if max_width is not None and max_width < width:
-        width, height = max_width, round(height * max_width / width)
-    scaled = frame.reformat(max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p", threads=1)
-    scaled.pts, scaled.time_base = frame.pts, frame.time_base
-    return scaled

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import av
 
-from luxxon_core.capture import Mailbox
+from luxxon_core.capture import Mailbox, scaled
+from luxxon_core.rtp.nal import split_annex_b
 from luxxon_core.source import VIDEO_CLOCK, EncodedPacket, SourceConfigError, SourceNotReady
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def play_frames(
             if pts + tick / 2 < due:
                 continue
             due = max(due + every, pts)
-            picture = _scaled(frame, max_width)
+            picture = scaled(frame, max_width)
             picture.pts, picture.time_base = pts, VIDEO_CLOCK
             mailbox.put(picture)
         if not loop:
@@ -208,22 +209,6 @@ def _decoded(clip: Clip) -> Iterator[tuple[int, VideoFrame]]:
                 continue
             first = frame.pts if first is None else first
             yield round((frame.pts - first) * frame.time_base / VIDEO_CLOCK), frame
-
-
-def split_annex_b(data: bytes) -> list[bytes]:
-    """NAL units of an Annex B byte stream, without start codes."""
-    parts = data.split(b"\0\0\1")[1:]
-    # A four-byte start code leaves its first zero behind, as trailing_zero_8bits do.
-    return [stripped for part in parts if (stripped := part.rstrip(b"\0"))]
-
-
-def _scaled(frame: VideoFrame, max_width: int | None) -> VideoFrame:
-    width, height = frame.width, frame.height
-    if max_width is not None and max_width < width:
-        height = round(height * max_width / width)
-        width = max_width
-    # Even sizes: 4:2:0 chroma and encoders want them.
-    return frame.reformat(max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p", threads=1)
 
 
 @contextmanager

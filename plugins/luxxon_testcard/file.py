@@ -5,30 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import structlog
 from pydantic import Field
 
-from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox, pump
+from luxxon_core.capture import FrameMailbox, HealthMeter, MeteredSource, PacketMailbox, pump
 from luxxon_core.source import (
     API_VERSION,
     RAW,
     DeviceInformation,
     DiscoveredDevice,
     EncodedPacket,
-    Health,
     MediaProfile,
     SourceConfig,
     SourceConfigError,
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import VideoFrame
 
     from luxxon_testcard.clip import Clip
@@ -64,17 +60,12 @@ class FileType:
         return FileSource(clip, config.loop, HealthMeter(warnings))
 
 
-@dataclass
-class FileSource:
+class FileSource(MeteredSource):
     """Every reader plays the clip from its start, in a thread of its own."""
 
-    clip: Clip
-    loop: bool
-    _meter: HealthMeter
-    device_information: DeviceInformation = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.device_information = DeviceInformation(manufacturer="Luxxon", model=self.clip.path.name)
+    def __init__(self, clip: Clip, loop: bool, meter: HealthMeter) -> None:
+        super().__init__(DeviceInformation(manufacturer="Luxxon", model=clip.path.name), meter)
+        self.clip, self.loop = clip, loop
 
     def media_profiles(self) -> list[MediaProfile]:
         codec = RAW if self.clip.encode_reason else "h264"
@@ -83,7 +74,7 @@ class FileSource:
     async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
         from luxxon_testcard.clip import play_packets
 
-        self._check(profile)
+        self.check(profile)
         if not profile.encoded:
             raise SourceConfigError("source:raw", f"{self.clip.path.name}: {self.clip.encode_reason}")
         mailbox = PacketMailbox(limit=round(2 * self.clip.frame_rate) + 1)
@@ -98,7 +89,7 @@ class FileSource:
     ) -> AsyncGenerator[VideoFrame, None]:
         from luxxon_testcard.clip import play_frames
 
-        self._check(profile)
+        self.check(profile)
         mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
         play = partial(play_frames, self.clip, self.loop, max_width, max_fps)
         with self._meter.reading():
@@ -106,18 +97,3 @@ class FileSource:
                 async for frame in frames:
                     self._meter.tick()
                     yield frame
-
-    def _check(self, profile: MediaProfile) -> None:
-        if profile not in self.media_profiles():
-            raise SourceConfigError("source:profile", f"the file has no profile {profile.token!r}")
-
-    def health(self) -> Health:
-        return self._meter.health()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.closed = True

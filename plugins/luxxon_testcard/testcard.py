@@ -6,12 +6,11 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from luxxon_core.capture import HealthMeter
+from luxxon_core.capture import HealthMeter, MeteredSource
 from luxxon_core.source import (
     API_VERSION,
     RAW,
@@ -19,15 +18,12 @@ from luxxon_core.source import (
     DeviceInformation,
     DiscoveredDevice,
     EncodedPacket,
-    Health,
     MediaProfile,
     SourceConfig,
     SourceConfigError,
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import VideoFrame
 
 INFORMATION = DeviceInformation(manufacturer="Luxxon", model="Test card")
@@ -54,14 +50,13 @@ class TestcardType:
         return TestcardSource(config)
 
 
-@dataclass
-class TestcardSource:
+class TestcardSource(MeteredSource):
     """All readers see one timeline: frame n is due n / fps seconds after opening."""
 
-    config: TestcardConfig
-    device_information: DeviceInformation = INFORMATION
-    _opened: float = field(default_factory=time.monotonic)
-    _meter: HealthMeter = field(default_factory=HealthMeter)
+    def __init__(self, config: TestcardConfig) -> None:
+        super().__init__(INFORMATION, HealthMeter())
+        self.config = config
+        self._opened = time.monotonic()
 
     def media_profiles(self) -> list[MediaProfile]:
         return [MediaProfile("main", RAW, self.config.width, self.config.height, float(self.config.fps))]
@@ -73,10 +68,9 @@ class TestcardSource:
     async def frames(
         self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
     ) -> AsyncGenerator[VideoFrame, None]:
-        if profile not in self.media_profiles():
-            raise SourceConfigError("source:profile", f"the test card has no profile {profile.token!r}")
         from luxxon_testcard.render import Renderer
 
+        self.check(profile)
         width, height, fps = self.config.width, self.config.height, self.config.fps
         if max_width is not None and max_width < width:
             height = max(2, round(height * max_width / width / 2) * 2)
@@ -94,14 +88,3 @@ class TestcardSource:
                 frame.pts, frame.time_base = number * VIDEO_CLOCK.denominator // fps, VIDEO_CLOCK
                 self._meter.tick()
                 yield frame
-
-    def health(self) -> Health:
-        return self._meter.health()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._meter.closed = True

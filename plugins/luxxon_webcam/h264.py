@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+
+from luxxon_core.rtp.nal import split_annex_b
 
 START = b"\0\0\0\1"
 IDR, SPS, PPS, DELIMITER = 5, 7, 8, 9
-_START = re.compile(re.escape(b"\0\0\1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ParameterSets:
         """
         if not data.startswith((b"\0\0\1", START)):
             raise ValueError("not an Annex B byte stream")
-        units = nal_units(data)
+        units = split_annex_b(data)
         kinds = {unit[0] & 31 for unit in units}
         for kind in kinds & {SPS, PPS}:
             self._sets[kind] = [unit for unit in units if unit[0] & 31 == kind]
@@ -47,12 +47,3 @@ class ParameterSets:
         picture = [unit for unit in units if unit[0] & 31 not in (SPS, PPS, DELIMITER)]
         whole = [*delimiters, *self._sets[SPS], *self._sets[PPS], *picture]
         return AccessUnit(b"".join(START + unit for unit in whole), True)
-
-
-def nal_units(data: bytes) -> list[bytes]:
-    """The NAL units of an Annex B byte stream, without start codes."""
-    starts = [(found.start(), found.end()) for found in _START.finditer(data)]
-    ends = [start for start, _ in starts[1:]] + [len(data)]
-    # A zero before a start code is part of that (B.1.1); no NAL unit ends in one.
-    units = [data[begin:end].rstrip(b"\0") for (_, begin), end in zip(starts, ends, strict=True)]
-    return [unit for unit in units if unit]

@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox
+from luxxon_core.capture import FrameMailbox, HealthMeter, PacketMailbox, SharedSource
 from luxxon_core.source import (
     API_VERSION,
     AudioPacket,
     DeviceInformation,
     DiscoveredDevice,
-    EncodedPacket,
-    Health,
     MediaProfile,
     SourceConfig,
-    SourceConfigError,
     SourceNotReady,
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import VideoFrame
 
     from luxxon_webcam.capture import Capture
@@ -99,13 +94,13 @@ class WebcamType:
         capture = Capture(container, input_format, again, meter)
         key_frames = device if input_format == "v4l2" else None
         if not config.microphone:
-            return WebcamSource(profiles, meter, capture, device, key_frames)
+            return WebcamSource(device, profiles, capture, meter, key_frames)
         from luxxon_webcam import microphone
 
         sound = microphone.Microphone(
             self.sound_format or microphone.platform_format(), config.microphone, meter
         )
-        return WebcamWithSound(profiles, meter, capture, device, key_frames, microphone=sound)
+        return WebcamWithSound(device, profiles, capture, meter, key_frames, sound)
 
 
 def _discovered(device: Found) -> DiscoveredDevice:
@@ -114,107 +109,52 @@ def _discovered(device: Found) -> DiscoveredDevice:
     return DiscoveredDevice(device.name, device.title, config, information, device.profiles())
 
 
-@dataclass
-class WebcamSource:
+class WebcamSource(SharedSource):
     """All readers share one capture thread; each gets the newest frame when it asks.
 
-    Attributes:
-        key_frames: the device to ask for key frames; None where none can be asked.
+    ``key_frames`` is the device to ask for key frames; None where none can be asked.
     """
 
-    profiles: tuple[MediaProfile, ...]
-    _meter: HealthMeter
-    _capture: Capture
-    device: str
-    key_frames: str | None = None
-    device_information: DeviceInformation = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.device_information = DeviceInformation(model=self.device)
+    def __init__(
+        self,
+        device: str,
+        profiles: tuple[MediaProfile, ...],
+        capture: Capture,
+        meter: HealthMeter,
+        key_frames: str | None,
+        microphone: Microphone | None = None,
+    ) -> None:
+        super().__init__(DeviceInformation(model=device), meter)
+        self._profiles, self._capture, self._key_frames = profiles, capture, key_frames
+        self._microphone = microphone
 
     def media_profiles(self) -> list[MediaProfile]:
-        return list(self.profiles)
-
-    async def packets(self, profile: MediaProfile) -> AsyncGenerator[EncodedPacket, None]:
-        self._check(profile)
-        if not profile.encoded:
-            raise SourceConfigError("source:raw", "this profile of the webcam offers raw frames only")
-        mailbox = PacketMailbox(limit=round(2 * profile.frame_rate) + 1)
-        self._capture.add(mailbox)
-        try:
-            with self._meter.reading():
-                async for packet in mailbox:
-                    yield packet
-        finally:
-            self._capture.remove(mailbox)
-
-    async def frames(
-        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
-    ) -> AsyncGenerator[VideoFrame, None]:
-        self._check(profile)
-        mailbox: FrameMailbox[VideoFrame] = FrameMailbox()
-        every = 90_000 / max_fps if max_fps and max_fps < profile.frame_rate else 0.0
-        slack = 45_000 / profile.frame_rate  # half a frame: arrival times jitter
-        due = float("-inf")
-        self._capture.add(mailbox)
-        try:
-            with self._meter.reading():
-                async for frame in mailbox:
-                    assert frame.pts is not None
-                    if frame.pts + slack < due:
-                        continue
-                    due = max(due + every, frame.pts)
-                    yield await asyncio.to_thread(_scaled, frame, max_width)
-        finally:
-            self._capture.remove(mailbox)
+        return list(self._profiles)
 
     async def set_synchronization_point(self, profile: MediaProfile) -> None:
         """Ask the camera's encoder for a key frame; most take no such wish, and viewers wait for the next."""
         from luxxon_webcam.v4l2 import force_keyframe
 
-        if profile.encoded and self.key_frames is not None:
-            await asyncio.to_thread(force_keyframe, self.key_frames)
+        if profile.encoded and self._key_frames is not None:
+            await asyncio.to_thread(force_keyframe, self._key_frames)
 
-    def _check(self, profile: MediaProfile) -> None:
-        if profile not in self.profiles:
-            raise SourceConfigError("source:profile", f"the webcam has no profile {profile.token!r}")
-
-    def health(self) -> Health:
-        return self._meter.health()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        if self._microphone is not None:
+            await asyncio.to_thread(self._microphone.close)
         await asyncio.to_thread(self._capture.close)
-        self._meter.closed = True
+
+    async def _add(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        self._capture.add(mailbox)
+
+    async def _remove(self, mailbox: PacketMailbox | FrameMailbox[VideoFrame]) -> None:
+        self._capture.remove(mailbox)
 
 
-@dataclass
 class WebcamWithSound(WebcamSource):
     """With a microphone beside it, which is open while somebody listens."""
 
-    microphone: Microphone = field(kw_only=True)
-
     async def audio_packets(self) -> AsyncGenerator[AudioPacket, None]:
-        async with aclosing(self.microphone.packets()) as packets:
+        assert self._microphone is not None
+        async with aclosing(self._microphone.packets()) as packets:
             async for packet in packets:
                 yield packet
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.microphone.close)
-        await super().__aexit__(kind, error, trace)
-
-
-def _scaled(frame: VideoFrame, max_width: int | None) -> VideoFrame:
-    """The frame in YUV 4:2:0, of even size and no wider than asked."""
-    width, height = frame.width, frame.height
-    if max_width is not None and max_width < width:
-        width, height = max_width, round(height * max_width / width)
-    scaled = frame.reformat(max(2, width // 2 * 2), max(2, height // 2 * 2), "yuv420p", threads=1)
-    scaled.pts, scaled.time_base = frame.pts, frame.time_base
-    return scaled

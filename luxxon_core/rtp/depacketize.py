@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from luxxon_rtsp_ptz.nal import AccessUnit, Codec
-from luxxon_rtsp_ptz.rtp import RtpPacket
+from luxxon_core.rtp.nal import AccessUnit, Codec
+from luxxon_core.rtp.receiver import RtpPacket
 
 LARGEST_PICTURE = 8 << 20
 _H264_STAP_A, _H264_FU_A = 24, 28
