@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PROCESSES ?= 2
 SOLC   := contracts/node_modules/.ready
 SPICE  := tests/node/node_modules/.ready
 PROVER := contracts/.venv-halmos/.ready contracts/.venv-slither/.ready
@@ -11,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services postgis chromium rtsp players check format bench soak screenshots lock schema openapi contracts \
+.PHONY: help demo test services postgis chromium rtsp players check format bench soak screenshots lock schema openapi docs contracts \
   contracts-test clean
 
 help:  ## List the targets
@@ -20,8 +21,8 @@ help:  ## List the targets
 demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--headless --json"
 	@$(BIN)/luxxon demo $(ARGS)
 
-test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo"
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo" PROCESSES=0
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
 services: postgis chromium rtsp $(SPICE)  ## Install what tests run against, beside what pip brings
 
@@ -29,6 +30,7 @@ check: $(READY)  ## Lint, format, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/*/*.py
 	$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## Rewrite files as ruff wants them
@@ -50,6 +52,9 @@ schema: $(READY)  ## Write migrations/head.sql anew after a migration
 openapi: $(READY)  ## Write contracts/openapi.json anew after a change of an endpoint
 	$(BIN)/luxxon openapi > contracts/openapi.json.new
 	@mv contracts/openapi.json.new contracts/openapi.json
+
+docs: $(READY)  ## Write docs/settings.md and docs/api.md anew after a change of a setting or an endpoint
+	$(BIN)/python docs/make.py
 
 contracts: $(SOLC)  ## Build the contract artifacts (needs Node.js)
 	$(PYTHON) contracts/build.py

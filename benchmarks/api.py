@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -263,13 +263,13 @@ async def measure() -> None:
                     show(name, [a for a, _ in figures], [b for _, b in figures], limit)
 
 
-def main() -> None:
+def run(**works: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """Do the work that the command line names, ``measure`` where it names none."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     what, *arguments = sys.argv[1:] or ["measure"]
-    work = {"measure": measure, "product": product, "bare": bare}[what]
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(work(*arguments))  # type: ignore[operator]
+        uvloop.run(works[what](*arguments))
 
 
 if __name__ == "__main__":
-    main()
+    run(measure=measure, product=product, bare=bare)

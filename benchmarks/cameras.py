@@ -28,6 +28,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from processes import ANSWER, answer  # noqa: E402
+
 CAMERAS = 4
 WARM_UP, WINDOWS, SECONDS = 4.0, 4, 3.0
 """CPU is read over so many windows of so many seconds; their median counts."""
@@ -35,12 +37,6 @@ COMMANDS = 60
 TARGET_COPY, TARGET_PTZ_MS = 2.0, 150.0
 SERVER = ROOT / "tests" / "plugins" / "rtsp_ptz" / "gst_camera.py"
 PYTHON = "/usr/bin/python3"
-ANSWER = "answer: "
-"""Begins the lines of a child's output that are not log."""
-
-
-def say(value: Any) -> None:
-    print(ANSWER + json.dumps(value), flush=True)
 
 
 async def told_to_end() -> None:
@@ -52,21 +48,11 @@ async def told_to_end() -> None:
 
 
 async def run_edge(count: int) -> None:
-    from aiohttp import web
-
-    from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
+    from served_edge import served_edge
 
     async with AsyncExitStack() as stack:
-        url = ""
-        edge = await stack.enter_async_context(AiortcEdge(public_url=lambda: url))
-        app = web.Application()
-        app.add_routes(edge.routes())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
-        say([(await edge.create()).whip_url for _ in range(count)])
+        edge = await served_edge(stack)
+        answer([(await edge.create()).whip_url for _ in range(count)])
         await told_to_end()
 
 
@@ -93,9 +79,9 @@ async def run_publisher(copied: bool, transport: str, streams: list[str], doors:
                 )
             publishers.append(Publisher(source, profile=profile, bit_rate=1_500_000))
             tasks.append(asyncio.create_task(publishers[-1].publish(door)))
-        say({"copied": [one.status.copied for one in publishers]})
+        answer({"copied": [one.status.copied for one in publishers]})
         await told_to_end()
-        say(
+        answer(
             {
                 "fps": [one.status.fps for one in publishers],
                 "bits": [one.status.bits_per_second for one in publishers],
@@ -119,7 +105,7 @@ def run_reader(streams: list[str]) -> None:
 
     for stream in streams:
         threading.Thread(target=read, args=(stream,), daemon=True).start()
-    say({})
+    answer({})
     sys.stdin.read()
     os._exit(0)
 
@@ -128,9 +114,9 @@ async def run_onvif() -> None:
     from tests.plugins.rtsp_ptz.onvif_camera import OnvifCamera
 
     async with OnvifCamera().running() as camera:
-        say(camera.address)
+        answer(camera.address)
         await told_to_end()
-        say([one.at for one in camera.of("ContinuousMove")])
+        answer([one.at for one in camera.of("ContinuousMove")])
 
 
 class Child:

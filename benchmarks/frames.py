@@ -11,11 +11,8 @@ Run: ``python benchmarks/frames.py``. About a minute.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,9 +22,7 @@ from typing import Any
 
 import av
 import numpy as np
-import structlog
-import uvloop
-from api import BRUSSELS, CONNECTIONS, Figure, consumer, get, load, show, started
+from api import BRUSSELS, CONNECTIONS, Figure, consumer, get, load, run, show, started
 
 from luxxon_core.adapters.aiortc_edge import payload
 from luxxon_core.adapters.aiortc_edge.decoder import Decoder, Picture, Unit
@@ -262,13 +257,5 @@ async def measure() -> None:
     await serving()
 
 
-def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    what, *arguments = sys.argv[1:] or ["measure"]
-    work = {"measure": measure, "product": product, "bare": bare}[what]
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(work(*arguments))  # type: ignore[operator]
-
-
 if __name__ == "__main__":
-    main()
+    run(measure=measure, product=product, bare=bare)

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import socket
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from struct import pack, unpack
-from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1])]
+
+from processes import Child, answer, obey  # noqa: E402
+from srtp_limit import limit_us  # noqa: E402
 
 VIEWERS = 200
 RATE, KILOBITS, GOP, FRAMES = 30, 1610, 30, 60
@@ -35,8 +34,6 @@ NOISE = 35
 """With it and what the encoder is told the stream has 1.5 Mbit/s and 182 packets/s."""
 JOINING = 8
 STAMP = b"sent"
-ANSWER = "answer: "
-"""Begins the lines of a child's output that are not log."""
 SO_TIMESTAMPNS = 35
 REPORTS_EVERY = 1.0
 
@@ -47,21 +44,12 @@ TARGET_PER_CORE, TARGET_ONE_MS, TARGET_LAST_MS, TARGET_RATIO = 1500, 1.0, 4.0, 3
 
 
 async def run_edge() -> None:
-    from aiohttp import web
+    from served_edge import served_edge
 
-    from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
     from luxxon_core.server import settle_in
 
     async with AsyncExitStack() as stack:
-        url = ""
-        edge = await stack.enter_async_context(AiortcEdge(public_url=lambda: url))
-        app = web.Application()
-        app.add_routes(edge.routes())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        edge = await served_edge(stack)
         live_input = await edge.create()
         settle_in()
 
@@ -263,135 +251,6 @@ async def run_crowd(whep: str) -> None:
     await http.close()
 
 
-# -- orders between the processes --------------------------------------------------------------------------
-
-
-def answer(value: object) -> None:
-    print(ANSWER + json.dumps(value), flush=True)
-
-
-async def obey(orders: dict[str, Callable[..., Awaitable[Any]]]) -> None:
-    """Carry out one order a line until the input ends."""
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    while line := (await reader.readline()).split():
-        answer(await orders[line[0].decode()](*(word.decode() for word in line[1:])))
-
-
-class Child:
-    """One of the processes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    @classmethod
-    async def start(cls, stack: AsyncExitStack, file: str, *arguments: str) -> tuple[Child, Any]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, file, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        child = cls(process)
-        stack.push_async_callback(child.stop)
-        return child, await child.answer()
-
-    async def answer(self) -> Any:
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            if line.startswith(ANSWER.encode()):
-                return json.loads(line[len(ANSWER) :])
-        raise SystemExit("a process of the bench has ended")
-
-    async def do(self, order: str) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(order.encode() + b"\n")
-        return await self.answer()
-
-    async def stop(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            async with asyncio.timeout(10):
-                await self.process.wait()
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-
-
-# -- the limit ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def sinks(count: int) -> Iterator[list[socket.socket]]:
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-            each.setblocking(False)
-        yield sockets
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def limit_us(size: int, rounds: int = 300) -> float:
-    """CPU µs of one packet to one of 200 destinations: AES-GCM in place, and its share of one sendmmsg."""
-    from pylibsrtp import Policy, Session
-
-    from luxxon_core.adapters.aiortc_edge import private
-    from luxxon_core.adapters.aiortc_edge.batch import _libc
-
-    ffi, c = _libc()
-    srtp = private.srtp_ffi
-    profile = Policy.SRTP_PROFILE_AEAD_AES_128_GCM
-    sessions = [
-        Session(Policy(key=os.urandom(28), ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
-        for _ in range(VIEWERS)
-    ]
-    contexts = [session._srtp[0] for session in sessions]
-    memory, lengths = srtp.new("char[]", VIEWERS * 2048), srtp.new("int[]", VIEWERS)
-    start = int(srtp.cast("uintptr_t", memory))
-    cells = [srtp.cast("void *", start + 2048 * at) for at in range(VIEWERS)]
-    places = [lengths + at for at in range(VIEWERS)]
-    vectors, messages = ffi.new("struct iovec[]", VIEWERS), ffi.new("struct mmsghdr[]", VIEWERS)
-    spent = 0.0
-    with sinks(VIEWERS) as sockets, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        addresses = [
-            ffi.new("char[]", pack("=H", 2) + pack("!H", each.getsockname()[1]) + b"\x7f\0\0\1" + bytes(8))
-            for each in sockets
-        ]
-        for at in range(VIEWERS):
-            vectors[at].base, vectors[at].len = ffi.cast("void *", start + 2048 * at), size + 12 + 16
-            messages[at].name, messages[at].namelen = addresses[at], 16
-            messages[at].iov, messages[at].iovlen = vectors + at, 1
-        protect, copy, descriptor = private.protect, srtp.memmove, out.fileno()
-        body = os.urandom(size)
-        for sequence in range(rounds):
-            packet = pack("!BBHLL", 0x80, 102, sequence, sequence * 3000, 5) + body
-            began = time.process_time()
-            for cell, place, context in zip(cells, places, contexts, strict=True):
-                copy(cell, packet, size + 12)
-                place[0] = size + 12
-                protect(context, cell, place)
-            done = 0
-            while done < VIEWERS:
-                done += c.sendmmsg(descriptor, messages + done, VIEWERS - done, 0)
-            spent += time.process_time() - began
-            if sequence % 20 == 19:
-                for each in sockets:
-                    drained(each)
-    return spent / rounds / VIEWERS * 1e6
-
-
-def drained(sock: socket.socket) -> None:
-    try:
-        while True:
-            sock.recv(2048)
-    except BlockingIOError:
-        pass
-
-
 # -- the measurement ---------------------------------------------------------------------------------------
 
 
@@ -427,7 +286,7 @@ async def main() -> None:
         await source.do("latency")
         one = await cpu_percent(pid, 2)
         first = (await source.do("latency"))[0]
-        limits = [limit_us(int(shape["kilobits"] * 125 / shape["packets"]))]
+        limits = [limit_us(VIEWERS, int(shape["kilobits"] * 125 / shape["packets"]))]
 
         joined = time.monotonic()
         await crowd.do(f"join {VIEWERS - 2}")
@@ -440,7 +299,7 @@ async def main() -> None:
         took = time.monotonic() - began
         after, got = await edge.do("stats"), await crowd.do("received") - got
         last = (await source.do("latency"))[-1]
-        limits.append(limit_us(int(shape["kilobits"] * 125 / shape["packets"])))
+        limits.append(limit_us(VIEWERS, int(shape["kilobits"] * 125 / shape["packets"])))
 
     each = (full - publisher) / VIEWERS
     packet = each / 100 / shape["packets"] * 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import click
 from luxxon_core.commands.coverage import coverage
 from luxxon_core.commands.degrees import Degrees
 from luxxon_core.commands.keys import keys
+from luxxon_core.commands.observe import observe
 from luxxon_core.commands.request import request
 from luxxon_core.commands.sessions import sessions
+from luxxon_core.commands.webhooks import webhooks
 from luxxon_core.contracts_command import contracts
 from luxxon_core.ledger_command import ledger
 from luxxon_core.mcp_server.command import mcp
@@ -90,7 +93,10 @@ def cli(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (implies --headless).")
 @click.option("--seconds", type=click.IntRange(1, 3600), default=15, show_default=True, help="LIVE time.")
 @click.option(
-    "--source", default="testcard", show_default=True, help="testcard, webcam[:DEVICE] or file:PATH."
+    "--source",
+    default="testcard",
+    show_default=True,
+    help="testcard, webcam[:DEVICE], file:PATH, or NAME of [cameras.NAME] in luxxon.toml.",
 )
 @click.option("--save-frame", type=click.Path(path_type=Path, dir_okay=False), help="Write a JPEG there.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep all data there.")
@@ -282,8 +288,10 @@ def on_settings(
 cli.add_command(contracts)
 cli.add_command(coverage)
 cli.add_command(keys)
+cli.add_command(webhooks)
 cli.add_command(ledger)
 cli.add_command(mcp)
+cli.add_command(observe)
 cli.add_command(operate)
 cli.add_command(plugins)
 cli.add_command(request)
@@ -293,7 +301,9 @@ cli.add_command(wallet)
 
 
 def _at_a_terminal() -> bool:
-    """Keys come from standard input, and Textual draws on standard error."""
+    """Keys come from standard input, and Textual draws on standard error; a dumb one cannot place text."""
+    if os.environ.get("TERM") == "dumb":
+        return False
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
@@ -304,9 +314,10 @@ def _console(profile: str | None, serve_web: str | None = None, *, anyone: bool 
         log_to_stderr("error")
         import_module("luxxon_tui.web").serve(serve_web, profile, anyone=anyone)
     if not _at_a_terminal():
-        raise click.UsageError("the console needs a terminal; see luxxon --help for what runs without")
+        dumb = ", and TERM says that this one is dumb" if os.environ.get("TERM") == "dumb" else ""
+        raise click.UsageError(f"the console needs a terminal{dumb}; see luxxon --help for what runs without")
     log_to_stderr("critical")  # the terminal is the console's
-    sys.exit(import_module("luxxon_tui.app").main(profile))
+    sys.exit(import_module("luxxon_tui.program").main(profile))
 
 
 def main() -> None:

@@ -13,10 +13,12 @@ from luxxon_core.http.principal import Permission
 from luxxon_core.http.system import Check
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import VideoError
+from luxxon_core.webhooks.domain.deliveries import OUTCOMES as ANSWERS
 from luxxon_core.workers import Workers
 
 if TYPE_CHECKING:
     from luxxon_core.bootstrap import Parts
+    from luxxon_core.bootstrap.couriers import Couriers
     from luxxon_core.http.guard import Authorizer
 
 OUTCOMES = {"luxxon_dispatches": ("POST", "/sessions/{session_id}/dispatch")}
@@ -25,7 +27,7 @@ LEVELS = frozenset({"live_inputs", "publishers", "viewers"})
 """Figures of the edge that go up and down; the others only grow."""
 
 
-def sources(parts: Parts, clock: Clock, workers: Workers) -> Sequence[Source]:
+def sources(parts: Parts, clock: Clock, workers: Workers, couriers: Couriers) -> Sequence[Source]:
     async def edge() -> Sequence[Figure]:
         stats = parts.media.stats()
         return [
@@ -66,7 +68,39 @@ def sources(parts: Parts, clock: Clock, workers: Workers) -> Sequence[Source]:
             ),
         ]
 
-    return edge, marketplace, pool, loops, nodes
+    async def webhooks() -> Sequence[Figure]:
+        return await postgres.webhooks(parts.database, clock)
+
+    async def couriering() -> Sequence[Figure]:
+        return _of_couriers(couriers)
+
+    return edge, marketplace, pool, loops, nodes, webhooks, couriering
+
+
+def _of_couriers(couriers: Couriers) -> list[Figure]:
+    """Of the process of this server that sends webhooks; what is pending is shared by all servers."""
+    told = couriers.figures
+    counts = dict.fromkeys(ANSWERS, 0) | told.outcomes
+    return [
+        Figure(
+            "luxxon_webhook_attempts",
+            "Attempts to deliver a webhook by what the receiver answered, none for no answer",
+            [({"outcome": name}, float(count)) for name, count in counts.items()],
+            "counter",
+        ),
+        Figure(
+            "luxxon_webhook_courier_up",
+            "Whether the process that sends webhooks runs; it starts with the first webhook",
+            [({}, float(couriers.running))],
+        ),
+        Figure(
+            "luxxon_webhook_courier_ends",
+            "Processes that sent webhooks and ended by themselves, each followed by another",
+            [({}, float(couriers.ends))],
+            "counter",
+        ),
+        Figure("luxxon_webhook_under_way", "Attempts under way", [({}, float(told.under_way))]),
+    ]
 
 
 def checks(parts: Parts, authorizer: Authorizer) -> Mapping[str, Check]:

@@ -40,11 +40,13 @@ def _described(
     from luxxon_core.events import routes as events
     from luxxon_core.http import documents, system
     from luxxon_core.links import routes as links
+    from luxxon_core.observations import routes as observations
     from luxxon_core.pricing import routes as pricing
     from luxxon_core.sessions import routes as sessions
     from luxxon_core.settlement import routes as settlement
     from luxxon_core.telemetry import routes as telemetry
     from luxxon_core.wallet import routes as wallet
+    from luxxon_core.webhooks import routes as webhooks
     from luxxon_core.workspaces import routes as workspaces
 
     rows = [
@@ -60,9 +62,11 @@ def _described(
         *dispatch.operations(cases.dispatch),
         *settlement.operations(cases.receipts),
         *sessions.operations(cases.sessions),
+        *observations.operations(cases.observations, cases.receipts, public_url),
         *links.operations(cases.links),
         *controls.operations(cases.controls),
         *events.operations(cases.streams, cases.sessions),
+        *webhooks.operations(cases.webhooks),
     ]
     return [*rows, *documents.operations(rows, version=__version__, public_url=public_url)]
 

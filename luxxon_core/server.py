@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -105,13 +106,33 @@ async def serve(settings: Settings) -> None:
         log.info("stopping")
 
 
+def _let_go(terminals: Sequence[int]) -> None:
+    """Put the null device in the place of those descriptors of terminals that are none any more."""
+    gone = [descriptor for descriptor in terminals if not os.isatty(descriptor)]
+    if gone:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in gone:
+            os.dup2(null, descriptor)
+        os.close(null)
+
+
 @asynccontextmanager
 async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT, SIGTERM and the terminal's hang-up set while the block runs."""
+    """An event that SIGINT, SIGTERM and the terminal's hang-up set while the block runs.
+
+    What is written to a terminal that has hung up goes nowhere from then on: it would be an error (EIO), in
+    the midst of what is still to be done.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
+
+    def hung_up() -> None:
+        _let_go(terminals)
+        stop.set()
+
     for number in numbers:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, hung_up if number is signal.SIGHUP else stop.set)
     try:
         yield stop
     finally:

@@ -76,6 +76,8 @@ class SourceConfig(BaseModel):
 
     spec_field: ClassVar[str | None] = None
     """Field that the part after the colon of ``key:value`` fills, as in ``file:clip.mp4``."""
+    url_schemes: ClassVar[tuple[str, ...]] = ()
+    """Of URLs that the field takes, in lower case: ``rtsp``. Who types such a URL means this type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ class Marketplace:
             faults=PgPictureFaults(),
             settlements=SettleSession(self.store),
             pools=self.pools,
+            spending=PgApiKeys(),
             pricing=self.pricing,
             edge=self.edge,
             scaler=PillowScaler(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
+from loopback import served
 
 from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
 from luxxon_core.media.domain import LiveInput
@@ -43,18 +44,11 @@ class RunningEdge:
 @asynccontextmanager
 async def running_edge() -> AsyncIterator[RunningEdge]:
     app = web.Application()
-    runner = web.AppRunner(app, access_log=None)
     base = ""
     async with AiortcEdge(public_url=lambda: base) as running:
         app.add_routes(running.routes())
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with served(app) as base:
             yield RunningEdge(running)
-        finally:
-            await runner.cleanup()
 
 
 @pytest.fixture

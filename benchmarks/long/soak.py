@@ -28,7 +28,8 @@ sys.path[:0] = [
     str(Path(__file__).parents[2]),
 ]
 
-from media import RATE, Child, answer, obey, stream  # noqa: E402
+from media import RATE, stream  # noqa: E402
+from processes import Child, answer, obey  # noqa: E402
 
 MINUTES = 15.0
 INPUTS = 3
@@ -49,9 +50,8 @@ async def run_edge() -> None:
 
     import psutil
     import structlog
-    from aiohttp import web
+    from served_edge import served_edge
 
-    from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
     from luxxon_core.server import settle_in
 
     wrong: list[str] = []
@@ -70,15 +70,7 @@ async def run_edge() -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: wrong.append(str(context)))
     async with AsyncExitStack() as stack:
-        url = ""
-        edge = await stack.enter_async_context(AiortcEdge(public_url=lambda: url))
-        app = web.Application()
-        app.add_routes(edge.routes())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        edge = await served_edge(stack)
         inputs = {}
         settle_in()
         process = psutil.Process()

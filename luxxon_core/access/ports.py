@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -48,7 +48,22 @@ class Challenges(Protocol):
     async def purge(self, tx: Tx, before: datetime) -> int: ...
 
 
-class ApiKeys(Protocol):
+class Spending(Protocol):
+    """What sessions take of the budgets of the keys that created them."""
+
+    async def spent(
+        self, tx: Tx, key_ids: Collection[UUID], since: datetime, until: datetime
+    ) -> Mapping[UUID, int]:
+        """µUSDC by key of the sessions created from ``since`` on and before ``until``: the charge of those
+        that are over, the hold of the others. Keys without any may be missing."""
+        ...
+
+    async def spent_alone(self, tx: Tx, key_id: UUID, since: datetime, until: datetime) -> int:
+        """The same of one key; nobody else can ask so for it until the transaction ends."""
+        ...
+
+
+class ApiKeys(Spending, Protocol):
     """Keys by their hash."""
 
     async def add(self, tx: Tx, key: ApiKey) -> None: ...

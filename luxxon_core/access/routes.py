@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
+
+from msgspec import UNSET
 
 from luxxon_core.access.domain import COOKIE_TTL, Purpose
 from luxxon_core.access.schemas import (
     ApiKey,
     ApiKeyCreated,
     ApiKeyMe,
+    Budget,
     ChallengeRequest,
     ChallengeResponse,
     Login,
@@ -30,6 +34,7 @@ from luxxon_core.http import operation as http
 from luxxon_core.http.guard import COOKIE
 from luxxon_core.http.operation import Answer, Call, Cookie, Operation
 from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Permission, WalletPrincipal
+from luxxon_core.http.principal import Budget as Limits
 from luxxon_core.kernel.errors import (
     AuthzError,
     Conflict,
@@ -99,6 +104,7 @@ def operations(access: Access) -> list[Operation]:
                 key.environment,
                 sorted(key.scopes),
                 WorkspaceName(str(key.workspace_id), *name) if name else None,
+                UNSET if key.budget is None else await budget_of(key, key.budget, call.now),
             )
         who = wallet(call)
         return WalletMe(
@@ -108,18 +114,32 @@ def operations(access: Access) -> list[Operation]:
             [WorkspaceMembership.of(m) for m in await access.memberships(who.wallet_address)],
         )
 
+    async def budget_of(key: ApiKeyPrincipal, limits: Limits, now: datetime) -> Budget:
+        spent = await access.spent_today([key.key_id], now)
+        return Budget.of(limits, spent.get(key.key_id, 0), now)
+
     async def list_keys(call: Call[None]) -> list[ApiKey]:
-        return [ApiKey.of(key) for key in await access.list_keys(call.acting)]
+        found = await access.list_keys(call.acting)
+        spent = await access.spent_today([key.id for key in found if key.budget is not None], call.now)
+        return [ApiKey.of(key, spent.get(key.id, 0), call.now) for key in found]
 
     async def mint(call: Call[MintRequest]) -> ApiKeyCreated:
         body, who = call.body, wallet(call)
         key, plaintext = await access.mint(
-            call.acting, who.wallet_address, body.label, body.environment, body.scopes, call.now
+            call.acting,
+            who.wallet_address,
+            body.label,
+            body.environment,
+            body.scopes,
+            call.now,
+            None if body.budget is None else body.budget.limits(),
         )
         return ApiKeyCreated.minted(key, plaintext)
 
     async def revoke(call: Call[None]) -> ApiKey:
-        return ApiKey.of(await access.revoke(call.acting, call.id("key_id"), call.now))
+        key = await access.revoke(call.acting, call.id("key_id"), call.now)
+        spent = await access.spent_today([key.id] if key.budget is not None else [], call.now)
+        return ApiKey.of(key, spent.get(key.id, 0), call.now)
 
     keys = "/workspaces/{workspace_id}/api-keys"
     public, workspace = http.Access.PUBLIC, http.Access.WALLET_WORKSPACE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,6 +17,8 @@ from luxxon_core.access.domain import (
     Member,
     Purpose,
     SignInDomain,
+    budget_day,
+    check_budget,
     check_mint,
     key_hash,
     key_plaintext,
@@ -27,7 +29,7 @@ from luxxon_core.access.domain import (
 )
 from luxxon_core.access.ports import ApiKeys, Challenges, Members, Membership, Mirror, Secrets, Wallets
 from luxxon_core.http.guard import Authorizer
-from luxxon_core.http.principal import ApiKeyPrincipal, MemberRole, Permission, WalletPrincipal
+from luxxon_core.http.principal import ApiKeyPrincipal, Budget, MemberRole, Permission, WalletPrincipal
 from luxxon_core.kernel.errors import (
     ExternalError,
     InvalidApiKey,
@@ -65,7 +67,9 @@ class KnownKeys:
 
     def put(self, key: ApiKey, read_at: datetime) -> ApiKeyPrincipal:
         """Keep a key that has just been read; those that were not used for longest make room."""
-        principal = ApiKeyPrincipal(key.id, key.workspace_id, frozenset(key.scopes), key.environment)
+        principal = ApiKeyPrincipal(
+            key.id, key.workspace_id, frozenset(key.scopes), key.environment, key.budget
+        )
         self._keys[key.hash] = key, read_at, principal
         self._keys.move_to_end(key.hash)
         while len(self._keys) > self._most:
@@ -182,9 +186,15 @@ class Access:
         environment: str,
         scopes: Sequence[str],
         now: datetime,
+        budget: Budget | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its plaintext, which is never seen again."""
+        """A new key and its plaintext, which is never seen again.
+
+        Raises:
+            InvalidInput: naming the field.
+        """
         check_mint(label, environment, list(scopes), self.environment)
+        limits = None if budget is None else check_budget(budget)
         plaintext = key_plaintext(environment, workspace_id, self.secrets.token(32))
         key = ApiKey(
             id=self.new_id(),
@@ -196,6 +206,7 @@ class Access:
             scopes=tuple(dict.fromkeys(scopes)),
             created_at=now,
             created_by_wallet=by_wallet,
+            budget=limits,
         )
         async with self.uow.begin() as tx:
             await self.keys.add(tx, key)
@@ -213,6 +224,13 @@ class Access:
             raise NotFound("apiKey:id")
         self.known_keys.forget(key.hash)
         return key
+
+    async def spent_today(self, key_ids: Collection[UUID], now: datetime) -> Mapping[UUID, int]:
+        """µUSDC that today's sessions of keys with a budget cost, or may cost yet."""
+        if not key_ids:
+            return {}
+        async with self.uow.read() as tx:
+            return await self.keys.spent(tx, key_ids, *budget_day(now))
 
     async def by_bearer(self, token: str, now: datetime) -> ApiKeyPrincipal:
         """The principal of a key; implements :class:`~luxxon_core.http.guard.Authenticator`.

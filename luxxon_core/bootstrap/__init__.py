@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from luxxon_core.bootstrap.cases import Cases, wired
+from luxxon_core.bootstrap.couriers import couriers_of
 from luxxon_core.bootstrap.parts import Parts, started
 from luxxon_core.bootstrap.web import application, config_of, idempotency_of
-from luxxon_core.bootstrap.work import begin
+from luxxon_core.bootstrap.work import WEBHOOK_SECONDS, begin
 from luxxon_core.http.schemas import Config
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import LuxxonError
@@ -51,11 +52,14 @@ async def deployed(settings: Settings, public_url: str, clock: Clock) -> AsyncIt
         await cases.sessions.restore(clock())
         await parts.media.open()
         stack.push_async_callback(_hand_over, cases, clock)
+        couriers = couriers_of(settings, parts)
+        stack.push_async_callback(couriers.close)
         workers = Workers(clock)
         stack.push_async_callback(workers.close)
         idempotency = idempotency_of(settings, parts, clock)
         begin(workers, settings, parts, cases, idempotency)
-        app = application(settings, parts, cases, config, clock, public_url, idempotency, workers)
+        workers.every("webhook process", WEBHOOK_SECONDS, couriers.turn)
+        app = application(settings, parts, cases, config, clock, public_url, idempotency, workers, couriers)
         yield Deployment(parts, cases, config, app)
 
 

@@ -13,7 +13,7 @@ from luxxon_core.http import decoding
 from luxxon_core.http.envelope import failure
 from luxxon_core.http.observe import EXCHANGE
 from luxxon_core.http.principal import ApiKeyPrincipal
-from luxxon_core.kernel.errors import InvalidInput, NotAuthenticated, NotAuthorized
+from luxxon_core.kernel.errors import InvalidInput, NotAuthenticated, NotAuthorized, NotReady
 
 if TYPE_CHECKING:
     from luxxon_core.http.app import Frame
@@ -44,6 +44,7 @@ class Agents:
         address = urlsplit(public_url)
         self._origins = frame.origins | {f"{address.scheme}://{address.netloc}"}
         self._endpoint: Endpoint | None = None
+        self._closed = False
         self._opening = asyncio.Lock()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -95,6 +96,8 @@ class Agents:
 
     async def _opened(self) -> Endpoint:
         async with self._opening:
+            if self._closed:
+                raise NotReady("mcp:stopping")
             if self._endpoint is None:
                 module = await asyncio.to_thread(import_module, "luxxon_core.mcp_server.endpoint")
                 endpoint: Endpoint = module.Endpoint()
@@ -104,6 +107,8 @@ class Agents:
 
     async def close(self) -> None:
         """Undo what calls have begun; while the API still answers, which they need for that."""
+        async with self._opening:
+            self._closed = True
         if self._endpoint is not None:
             await self._endpoint.close()
 

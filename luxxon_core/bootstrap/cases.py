@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
     from luxxon_core.kernel.uow import UnitOfWork
     from luxxon_core.links.usecases import Links
+    from luxxon_core.observations.usecases import Observations
     from luxxon_core.pricing.domain import Tariff
     from luxxon_core.pricing.usecases import DemandMap, Pricing
     from luxxon_core.sessions.usecases import SessionCases
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from luxxon_core.settlement.usecases import Receipts, Relay
     from luxxon_core.telemetry.usecases import BeaconLog, Telemetry, VideoEvents
     from luxxon_core.wallet.usecases import SponsoredDeposits, Wallets, Watch
+    from luxxon_core.webhooks.usecases import Subscriptions
     from luxxon_core.workspaces.usecases import WorkspaceCases
 
 
@@ -47,6 +49,7 @@ class Cases:
     beacons: BeaconLog
     video: VideoEvents
     sessions: SessionCases
+    observations: Observations
     links: Links
     pricing: Pricing
     demand: DemandMap
@@ -60,6 +63,7 @@ class Cases:
     streams: Streams
     media: TellMedia
     forget_events: Purge
+    webhooks: Subscriptions
     controls: Controls
     hear_controls: Callable[[datetime], Awaitable[object]]
 
@@ -80,6 +84,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
     from luxxon_core.adapters.postgres.sessions import PgCurrent
     from luxxon_core.adapters.postgres.telemetry import PgNotifications
     from luxxon_core.adapters.postgres.workspaces import PgSuppliers, PgWorkspaces
+    from luxxon_core.bootstrap.couriers import subscriptions
     from luxxon_core.dispatch.usecases import Dispatch
     from luxxon_core.events.domain import RETENTION
     from luxxon_core.events.usecases import Feed, Purge, Streams, TellMedia
@@ -123,6 +128,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
         faults=telling.TellingPictureFaults(journal),
         settlements=SettleSession(store),
         pools=wallets,
+        spending=pg_access.PgApiKeys(),
         pricing=pricing,
         edge=parts.media.all,
         scaler=PillowScaler(),
@@ -131,6 +137,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
     )
     feed = Feed(parts.line, uow, log, clock)
     controls, hear_controls = _controls(parts, settings, cases, feed)
+    dispatch = Dispatch(uow, sessions, PgSuppliers())
     telemetry = Telemetry(uow, windows, telling.TellingHeartbeats(journal), workspaces, new_id)
     return Cases(
         access=access,
@@ -153,6 +160,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
             revealed(settings.video_webhook_auth),
         ),
         sessions=cases,
+        observations=_observations(settings, cases, dispatch, clock),
         links=Links(
             cases,
             telemetry,
@@ -163,7 +171,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
         ),
         pricing=pricing,
         demand=DemandMap(uow, market),
-        dispatch=Dispatch(uow, sessions, PgSuppliers()),
+        dispatch=dispatch,
         wallets=wallets,
         deposits=_deposits(parts, settings, uow, store),
         watch=Watch(uow, ledger, RpcLogs(parts.rpc, settings.settlement_block), confirmations(settings)),
@@ -173,9 +181,25 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
         streams=Streams(uow, log, feed, clock),
         media=TellMedia(uow, sessions, journal, cases.on_media),
         forget_events=Purge(uow, log, RETENTION),
+        webhooks=subscriptions(settings, parts.database),
         controls=controls,
         hear_controls=hear_controls,
     )
+
+
+def _observations(
+    settings: Settings, sessions: SessionCases, dispatch: Dispatch, clock: Clock
+) -> Observations:
+    from luxxon_core.adapters.postgres.observations import PgObservations
+    from luxxon_core.observations.usecases import Observations, Policy
+
+    policy = Policy(
+        settings.observation_unit_s,
+        timedelta(seconds=settings.observation_kept_s),
+        settings.observation_frame_kb << 10,
+        settings.observation_store_mb << 20,
+    )
+    return Observations(PgObservations(), sessions, dispatch, clock, policy)
 
 
 def _deposits(parts: Parts, settings: Settings, uow: UnitOfWork, store: SettlementStore) -> SponsoredDeposits:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from luxxon_core.bootstrap.cases import Cases
+    from luxxon_core.bootstrap.couriers import Couriers
     from luxxon_core.bootstrap.parts import Parts
     from luxxon_core.http.idempotency import Idempotency
 
@@ -58,6 +59,7 @@ def application(
     public_url: str,
     idempotency: Idempotency,
     workers: Workers,
+    couriers: Couriers,
 ) -> web.Application:
     """The routes of every slice behind one frame."""
     from luxxon_core.bootstrap.agents import mount
@@ -73,7 +75,7 @@ def application(
     from luxxon_core.rows import operations
 
     requests = RequestMetrics(OUTCOMES)
-    exporter = Exporter(requests, sources(parts, clock, workers))
+    exporter = Exporter(requests, sources(parts, clock, workers, couriers))
     readiness = Readiness(checks(parts, parts.authorizer))
     quotas = Quotas(
         settings.rate_limit_key,
@@ -93,6 +95,7 @@ def application(
     )
     health = Health(ok=True, surface="lx-api", version=__version__, build_sha="")
     app = framed(frame, operations(cases, config, health, readiness, public_url))
+    app.on_shutdown.append(cases.observations.stop)
     app.add_routes(parts.media.routes())
     mount(app, frame, cases.access, public_url)
     app[READINESS], app[EXPORTER] = readiness, exporter

@@ -14,11 +14,13 @@ from luxxon_core.client.events import SILENCE_SECONDS, EventStream
 from luxxon_core.client.links import Link
 from luxxon_core.client.live_view import LiveViewResult, request_live_view
 from luxxon_core.client.market import Coverage, Demand, Pricing
+from luxxon_core.client.observations import Observations
 from luxxon_core.client.payments import Settlements, Wallet
 from luxxon_core.client.retrying import Retry
 from luxxon_core.client.sessions import Sessions
-from luxxon_core.client.system import ConfigResource, Documents, HealthResource, Webhooks
+from luxxon_core.client.system import ConfigResource, Documents, HealthResource
 from luxxon_core.client.transport import Connection, Credential, Id, Json, Transport
+from luxxon_core.client.webhooks import Webhooks
 from luxxon_core.client.workspaces import Workspaces
 from luxxon_core.kernel.wire import convert
 
@@ -85,6 +87,7 @@ class Luxxon:
         self.pricing = Pricing(transport)
         self.workspaces = Workspaces(transport)
         self.sessions = Sessions(transport)
+        self.observations = Observations(transport)
         self.link = Link(transport)
         self.wallet = Wallet(transport)
         self.settlements = Settlements(transport)

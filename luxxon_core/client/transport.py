@@ -91,6 +91,16 @@ class Connection:
         if any(one.startswith(f"{COOKIE}=") for one in response.headers.get_list("Set-Cookie")):
             self._cookie = None
 
+    def still(self) -> httpx.AsyncClient:
+        """The HTTP client.
+
+        Raises:
+            ConnectionFailed: it is closed: whoever made it has gone on, and a task of theirs has not.
+        """
+        if self.http.is_closed:
+            raise ConnectionFailed(message="this client is closed", sent=False)
+        return self.http
+
     def failure(self, error: httpx.HTTPError) -> ConnectionFailed:
         """That nothing answered; without the URL, which may be secret."""
         import httpx
@@ -193,7 +203,7 @@ class Transport:
         timeout = httpx.Timeout(connection.timeout, read=silence)
         sent = connection.headers(headers)
         try:
-            async with connection.http.stream("GET", path, headers=sent, timeout=timeout) as response:
+            async with connection.still().stream("GET", path, headers=sent, timeout=timeout) as response:
                 connection.note(response)
                 if not response.is_success:
                     await response.aread()
@@ -215,7 +225,7 @@ class Transport:
         connection = self.connection
         params = present(query or {})
         try:
-            response = await connection.http.request(
+            response = await connection.still().request(
                 method, path, json=body, params=params or None, headers=connection.headers(headers)
             )
         except httpx.HTTPError as error:

@@ -336,9 +336,11 @@ class ChainClient:
         import httpx
 
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        if self._http.is_closed:
+            raise ConnectionFailed(message=f"{method}: this client is closed", sent=False)
         try:
             answer = (await self._http.post(self._config.rpc_url, json=request)).json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise ConnectionFailed(message=f"{method}: {type(error).__name__}") from error
         if (refusal := _member(answer, "error")) is not None:
             reason = refusal if isinstance(refusal, str) else _member(refusal, "message")

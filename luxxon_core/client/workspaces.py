@@ -8,11 +8,13 @@ from luxxon_core.access.schemas import (
     ApiKey,
     ApiKeyCreated,
     ChallengeResponse,
+    KeyArea,
     Member,
     MemberChanged,
     MemberRemoved,
 )
 from luxxon_core.client.transport import Id, Resource, present, segment, text
+from luxxon_core.kernel.wire import to_builtins
 from luxxon_core.workspaces.schemas import Workspace, WorkspaceCreated, WorkspaceOfMember
 
 ApiKeyList = list[ApiKey]
@@ -158,10 +160,30 @@ class Workspaces(Resource):
         return await self._transport.call("DELETE", path, MemberRemoved)
 
     async def create_api_key(
-        self, workspace_id: Id, *, label: str, scopes: Sequence[str], environment: str = "TEST"
+        self,
+        workspace_id: Id,
+        *,
+        label: str,
+        scopes: Sequence[str],
+        environment: str = "TEST",
+        daily_cap_micro_usdc: int | None = None,
+        session_cap_micro_usdc: int | None = None,
+        areas: Sequence[KeyArea] = (),
     ) -> ApiKeyCreated:
-        """Mint a key; ``plaintext`` is told here and never again."""
-        body = {"label": label, "environment": environment, "scopes": list(scopes)}
+        """Mint a key; ``plaintext`` is told here and never again.
+
+        Args:
+            daily_cap_micro_usdc: what its sessions of one UTC day may cost together, µUSDC; None: no cap.
+            session_cap_micro_usdc: what one session may cost, µUSDC; None: no cap.
+            areas: circles that it may ask for places in; none: anywhere.
+        """
+        caps = {"dailyCapMicroUsdc": daily_cap_micro_usdc, "sessionCapMicroUsdc": session_cap_micro_usdc}
+        budget: dict[str, object] = {name: str(cap) for name, cap in caps.items() if cap is not None}
+        if areas:
+            budget["areas"] = [to_builtins(area) for area in areas]
+        body: dict[str, object] = {"label": label, "environment": environment, "scopes": list(scopes)}
+        if budget:
+            body["budget"] = budget
         return await self._transport.call("POST", _keys(workspace_id), ApiKeyCreated, body)
 
     async def api_keys(self, workspace_id: Id) -> ApiKeyList:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from luxxon_core.commands import budgets
 from luxxon_core.commands.calling import json_option, opener, signed_in, url_option, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from luxxon_core.access.schemas import KeyArea
     from luxxon_core.settings import ClientSettings
 
 CONSUMER = ("sessions:read", "sessions:create", "pricing:read", "wallet:read")
@@ -53,6 +55,7 @@ def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | No
         if as_json:
             click.echo(encode(list(found)))
             return
+        limited = budgets.limited(found)
         rows = [
             (
                 one.id,
@@ -60,11 +63,13 @@ def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | No
                 one.label,
                 "revoked" if one.revoked_at else "works",
                 f"{one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never",
+                *(budgets.columns(one) if limited else ()),
                 " ".join(one.scopes),
             )
             for one in found
         ]
-        click.echo(table(("ID", "PREFIX", "LABEL", "STATE", "USED (UTC)", "SCOPES"), rows))
+        more = budgets.HEAD if limited else ()
+        click.echo(table(("ID", "PREFIX", "LABEL", "STATE", "USED (UTC)", *more, "SCOPES"), rows))
 
     work(url, todo)
 
@@ -79,16 +84,32 @@ def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | No
     show_default=True,
     help="May be given more than once.",
 )
+@click.option("--daily-cap", type=budgets.Cap(), help="What its sessions of one UTC day may cost together.")
+@click.option("--session-cap", type=budgets.Cap(), help="What one session may cost.")
+@click.option(
+    "--area",
+    "areas",
+    type=budgets.Area(),
+    multiple=True,
+    help="It may ask for places in this circle, such as 52.52,13.40,2km; may be given more than once.",
+)
 @_common
 def mint(
     label: str,
     scopes: tuple[str, ...],
+    daily_cap: int | None,
+    session_cap: int | None,
+    areas: tuple[KeyArea, ...],
     workspace: str | None,
     path: Path | None,
     as_json: bool,
     url: str | None,
 ) -> None:
-    """Make a key called LABEL and print it: it is shown this once."""
+    """Make a key called LABEL and print it: it is shown this once.
+
+    Caps are in USDC. A session counts with what it may cost at most while it is open, and with its charge
+    when it is over, on the day it was asked for.
+    """
 
     async def todo(settings: ClientSettings) -> None:
         from luxxon_core.kernel.wire import encode
@@ -96,7 +117,13 @@ def mint(
         async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
             environment = (await api.config.get()).environment
             made = await api.workspaces.create_api_key(
-                workspace_id, label=label, scopes=scopes, environment=environment
+                workspace_id,
+                label=label,
+                scopes=scopes,
+                environment=environment,
+                daily_cap_micro_usdc=daily_cap,
+                session_cap_micro_usdc=session_cap,
+                areas=areas,
             )
         if as_json:
             click.echo(encode(made))
@@ -105,6 +132,9 @@ def mint(
         click.echo(f"id {made.id}; it is not shown again", err=True)
 
     work(url, todo)
+
+
+keys.add_command(mint, "create")
 
 
 @keys.command()

@@ -124,8 +124,12 @@ def _check_writable(path: Path | None) -> None:
 async def _opened(stack: contextlib.AsyncExitStack, spec: str) -> Source:
     """Open the camera first of all: a wrong one is told at once."""
     from luxxon_core.plugins import load_plugins
+    from luxxon_core.settings import load_cameras
 
-    source_type, config = load_plugins().configure(spec)
+    registry, fields = load_plugins(), None
+    if spec.partition(":")[0] not in registry.sources and (known := load_cameras().cameras.get(spec)):
+        spec, fields = known.type, known.fields
+    source_type, config = registry.configure(spec, fields)
     source = await stack.enter_async_context(await source_type.open(config))
     for warning in source.health().warnings:
         log.warning("camera", reason=warning)
@@ -292,7 +296,7 @@ class Demo:
     ) -> None:
         """Drive the session while the console shows it. Leaving the console ends the session; the end of the
         session leaves the console open on its receipt."""
-        console = import_module("luxxon_tui.app")
+        console = import_module("luxxon_tui.program")
         context = console.demo_context(
             workspace=consumer.name,
             place=HOME_NAME if self.options.at == HOME else None,

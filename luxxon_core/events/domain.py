@@ -71,9 +71,9 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Which live input has media, or has none any more."""
+    """Which live input has media, or has none any more; None for one of a session that is sold as a unit."""
 
-    uid: str
+    uid: str | None
 
 
 Facts = Session | Window | Payment | Fix | Video | PictureFault

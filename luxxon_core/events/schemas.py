@@ -94,7 +94,8 @@ class VideoState(msgspec.Struct, frozen=True, rename="camel"):
 
     session_id: Uuid
     at: Timestamp
-    video_backend_ref: str
+    video_backend_ref: str | None
+    """Null where the session is sold as a unit."""
 
 
 class QualityDegraded(msgspec.Struct, frozen=True, rename="camel"):

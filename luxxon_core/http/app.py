@@ -356,7 +356,8 @@ def _answer(result: object, call: Call[object, object], *, secure: bool) -> web.
         return web.Response(status=result.status, body=result.body, headers=headers)
     if not isinstance(result, Answer):
         result = Answer(result)
-    response = success(result.data, call.now)
+    response = success(result.data, call.now, result.status)
+    response.headers.update(result.headers)
     token = result.consistency_token or call.token
     if token is not None:
         response.headers[CONSISTENCY_HEADER] = token

@@ -28,13 +28,14 @@ TAGS = {
     "API keys": "Keys for programs",
     "Pricing": "What a second costs",
     "Sessions": "From request to bill",
+    "Observations": "One picture of a place, for a price known beforehand",
     "Links": "The page for phones: one side of one session, for whoever holds its link",
     "Events": "What happens, as it happens",
     "Wallet": "The prepaid pool on chain",
     "Settlements": "Payments on chain",
     "Health": "Whether the server works",
     "Config": "Chain and contracts of this deployment",
-    "Webhooks": "Calls from the media edge",
+    "Webhooks": "What happens, sent to a server of yours; and calls from the media edge",
     "Coverage": "Where suppliers are, and where they are asked for",
     "Documents": "This document and its readers",
 }
@@ -56,6 +57,12 @@ PARAMETERS: dict[str, Schema] = {
         "name": "X-Request-Id",
         "in": "header",
         "description": "Returned with the answer and written to the server's log.",
+        "schema": {"type": "string"},
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "RFC 7240: `wait=SECONDS`, how long to wait for the end; `respond-async`, not at all.",
         "schema": {"type": "string"},
     },
     "WorkspaceId": {
@@ -83,6 +90,14 @@ HEADERS: dict[str, Schema] = {
         "schema": {"type": "string"},
     },
     "RateLimitPolicy": {"description": "What is allowed.", "schema": {"type": "string"}},
+    "Location": {
+        "description": "Where to ask for it, absolute.",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "PreferenceApplied": {
+        "description": "The preference that was heeded (RFC 7240).",
+        "schema": {"type": "string"},
+    },
     "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
 }
 ERROR: Schema = {

@@ -19,6 +19,11 @@ ALLOWED = ", ".join(
         "x-request-id",
         "last-event-id",
         "if-none-match",
+        "prefer",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "mcp-method",
+        "mcp-name",
     ]
 )
 EXPOSED = ", ".join(
@@ -33,6 +38,10 @@ EXPOSED = ", ".join(
         "Age",
         "X-Luxxon-Captured-At",
         "X-Luxxon-Size",
+        "Location",
+        "Preference-Applied",
+        "Mcp-Session-Id",
+        "MCP-Protocol-Version",
     ]
 )
 MAX_AGE = "7200"

@@ -23,12 +23,12 @@ def _respond(status: int, body: dict[str, object]) -> web.Response:
     return web.Response(status=status, body=encode(body), content_type="application/json")
 
 
-def success(data: object, now: datetime) -> web.Response:
-    """200 with ``data``, which is never null: clients take a null for "no envelope here"."""
+def success(data: object, now: datetime, status: int = 200) -> web.Response:
+    """``data``, which is never null: clients take a null for "no envelope here"."""
     if data is None:
         raise TypeError("data must not be null")
     return _respond(
-        200, {"statusCode": 200, "message": "Request successful", "data": data, "timestamp": iso(now)}
+        status, {"statusCode": status, "message": "Request successful", "data": data, "timestamp": iso(now)}
     )
 
 

@@ -80,6 +80,7 @@ def document(operations: Iterable[Operation], *, version: str, server_url: str) 
     }
 
 
+SUCCESS = {200: "Request successful", 201: "Finished", 202: "Under way: ask at `Location`"}
 SHARED = (401, 408, 413, 429, 500)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -110,7 +111,9 @@ class _Builder:
                 "required": bool(needed),
                 "content": {"application/json": {"schema": schema}},
             }
-        item["responses"] = {"200": self._success(row, answers), **self._failures(row)}
+        statuses = (201, 202) if row.creates else (200,)
+        item["responses"] = {str(one): self._success(row, answers, one) for one in statuses}
+        item["responses"] |= self._failures(row)
         if (media := media_of(row.out)) is not None and media.revalidates:
             item["responses"]["304"] = {"description": "Not Modified"}
         return item
@@ -131,16 +134,22 @@ class _Builder:
             yield {"$ref": "#/components/parameters/ConsistencyToken"}
         if row.method == "POST":
             yield {"$ref": "#/components/parameters/IdempotencyKey"}
+        if row.waits:
+            yield {"$ref": "#/components/parameters/Prefer"}
         if (media := media_of(row.out)) is not None and media.events:
             yield LAST_EVENT_ID
         yield {"$ref": "#/components/parameters/RequestId"}
 
-    def _success(self, row: Operation, answers: Sequence[Schema]) -> Schema:
+    def _success(self, row: Operation, answers: Sequence[Schema], status: int) -> Schema:
         headers = _headers("RequestId", "RateLimit", "RateLimitPolicy")
         if row.access in ACTS:
             headers |= _headers("ConsistencyToken")
         if row.method == "POST":
             headers |= _headers("IdempotencyReplayed")
+        if row.waits:
+            headers |= _headers("PreferenceApplied")
+        if row.creates:
+            headers |= _headers("Location")
         if (media := media_of(row.out)) is not None:
             schema = _event_schema(media, answers) if media.events else _media_schema(media)
             return {
@@ -151,7 +160,7 @@ class _Builder:
         envelope = {
             "type": "object",
             "properties": {
-                "statusCode": {"const": 200},
+                "statusCode": {"const": status},
                 "message": {"type": "string"},
                 "data": answers[0],
                 "timestamp": {"type": "string", "format": "date-time"},
@@ -159,7 +168,7 @@ class _Builder:
             "required": ["statusCode", "message", "data", "timestamp"],
         }
         return {
-            "description": "Request successful",
+            "description": SUCCESS[status],
             "headers": headers,
             "content": {"application/json": {"schema": envelope}},
         }
@@ -332,5 +341,6 @@ def _headers(*names: str) -> dict[str, Schema]:
         "IdempotencyReplayed": "Idempotency-Replayed",
         "RateLimitPolicy": "RateLimit-Policy",
         "RetryAfter": "Retry-After",
+        "PreferenceApplied": "Preference-Applied",
     }
     return {wire.get(name, name): {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -67,6 +67,8 @@ class Answer:
     data: object
     cookie: Cookie | None = None
     consistency_token: str | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class Operation:
         scopes: any one of them lets a key in; empty means any valid key.
         permission: what a wallet must have in the workspace.
         headers: what the handler itself needs of the request's headers.
+        waits: it heeds ``Prefer: wait`` (RFC 7240).
+        creates: it answers 201 with what it has made, or 202 while that is being made; both with Location.
         errors: what the handler itself raises, an instance where its detail is known beforehand; those of the
             guard follow from ``access``.
     """
@@ -177,4 +181,6 @@ class Operation:
     workspace_param: str | None = None
     workspace_fields: tuple[str, ...] = ("workspaceId",)
     headers: tuple[str, ...] = ()
+    waits: bool = False
+    creates: bool = False
     errors: tuple[type[LuxxonError] | LuxxonError, ...] = ()

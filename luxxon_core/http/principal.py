@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+from luxxon_core.kernel.geo import Circle
+
 
 class Scope(StrEnum):
     """What an API key may be allowed to do (api-contract §3.4)."""
@@ -39,11 +41,33 @@ class Permission(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A circle that a key may ask for places in."""
+
+    circle: Circle
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an API key may spend, and where. It is fixed when the key is minted."""
+
+    daily_cap_uusdc: int | None = None
+    """What the sessions created on one UTC day may cost together; None: no cap."""
+    session_cap_uusdc: int | None = None
+    """What one session may cost; None: no cap."""
+    areas: tuple[Area, ...] = ()
+    """Requests must lie in one of them; none: anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKeyPrincipal:
     key_id: UUID
     workspace_id: UUID
     scopes: frozenset[str]
     environment: str
+    budget: Budget | None = None
+    """None for a key that may spend as its workspace may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +90,8 @@ class LinkPrincipal:
 
 
 Principal = ApiKeyPrincipal | WalletPrincipal | LinkPrincipal
+
+
+def budgeted(principal: Principal | None) -> ApiKeyPrincipal | None:
+    """The caller, where it is a key with a budget: whatever spends on its behalf has to be told."""
+    return principal if isinstance(principal, ApiKeyPrincipal) and principal.budget is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 MICRO_PER_USDC = 1_000_000
@@ -25,6 +26,24 @@ def split(charged: int, fee_bps: int) -> Split:
         raise ValueError(f"cannot split {charged} µUSDC at {fee_bps} bps")
     to_amount = charged * (BPS - fee_bps) // BPS
     return Split(to_amount, charged - to_amount)
+
+
+def parse_usdc(text: str) -> int:
+    """``5``, ``0.25`` or ``0,25`` USDC as µUSDC.
+
+    Raises:
+        ValueError: no such amount, or with more than six decimals.
+    """
+    found = re.fullmatch(r"([0-9]{1,12})(?:[.,]([0-9]{1,6}))?", text.strip(), re.ASCII)
+    if found is None:
+        raise ValueError(f"{text!r} is no amount of USDC, such as 5 or 0.25")
+    return int(found[1]) * MICRO_PER_USDC + int((found[2] or "").ljust(6, "0"))
+
+
+def short_usdc(micro: int) -> str:
+    """All of an amount without the zeros behind it: ``5``, ``0.25``."""
+    text = format_usdc(micro)
+    return text.rstrip("0").rstrip(".")
 
 
 def format_usdc(micro: int, decimals: int = 6) -> str:

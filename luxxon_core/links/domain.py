@@ -60,7 +60,9 @@ class Standing:
 
     @property
     def live_input(self) -> LiveInput | None:
-        return None if self.session.state in TERMINAL else self.session.live_input
+        """Of a session that is sold as a unit it is its operator's alone."""
+        hidden = self.session.terms.unit and self.side is Side.CONSUMER
+        return None if hidden or self.session.state in TERMINAL else self.session.live_input
 
 
 def link_keys(secrets: Sequence[bytes]) -> tuple[bytes, ...]:

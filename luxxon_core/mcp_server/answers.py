@@ -36,6 +36,8 @@ class Answer:
     opened: str | None = field(default=None, kw_only=True)
 
     def result(self) -> CallToolResult:
+        """The result; an error has its JSON as text alone, for clients hold structured content against the
+        tool's output schema whether or not the call has failed."""
         content: list[ContentBlock] = [image(one) for one in self.pictures]
         structured: Any = None
         if isinstance(self.body, str):
@@ -43,6 +45,8 @@ class Answer:
         elif self.body is not None:
             structured = to_builtins(self.body)
             content.append(TextContent(text=json.dumps(structured, indent=2, ensure_ascii=False)))
+        if self.failed:
+            structured = None
         return CallToolResult(content=content, structured_content=structured, is_error=self.failed)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 
 from luxxon_core.client import Luxxon, Retry
-from luxxon_core.kernel.errors import InvalidState, LuxxonError
-from luxxon_core.mcp_server.answers import Answer
+from luxxon_core.kernel.errors import InvalidState, LuxxonError, NotReady
+from luxxon_core.mcp_server.answers import Answer, failure
 from luxxon_core.sessions.schemas import Session
 
 PATIENT = Retry(seconds=8.0)
@@ -67,7 +67,7 @@ class Calls:
                 await _undone(api, task)
             return Answer("the caller has left", failed=True)
         if task.cancelled():
-            return Answer("the server is stopping", failed=True)
+            return failure(NotReady("mcp:stopping", "the server stops; what the call had begun is ended"))
         return task.result()
 
     async def close(self, seconds: float) -> None:

@@ -19,6 +19,8 @@ from aiohttp import web
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from multidict import CIMultiDict
 
 from luxxon_core.client import Luxxon
 from luxxon_core.kernel.errors import RateLimited
@@ -30,8 +32,12 @@ log = structlog.get_logger(__name__)
 Message = MutableMapping[str, Any]
 
 CALLER = "luxxon"
+SESSION, REVISION = "Mcp-Session-Id", "MCP-Protocol-Version"
+OLDEST = HANDSHAKE_PROTOCOL_VERSIONS[0]
 IDLE_SECONDS = 15 * 60
 MOST_SESSIONS = 1000
+MOST_SESSIONS_OF_KEY = 100
+"""Sessions that one key may have opened and neither ended nor left idle for long enough to be forgotten."""
 MOST_AT_ONCE = 32
 """Requests of one key that are answered at the same time, streams included."""
 LOOK_SECONDS = 0.25
@@ -58,6 +64,7 @@ class Endpoint:
         self._running: asyncio.Task[None] | None = None
         self._under_way: Counter[str] = Counter()
         self._gone: set[asyncio.Event] = set()
+        self._sessions: dict[str, dict[str, float]] = {}
 
     async def open(self) -> None:
         self._running = asyncio.create_task(self._run(), name="mcp-endpoint")
@@ -85,9 +92,11 @@ class Endpoint:
         """Answer a request.
 
         Raises:
-            RateLimited: ``mcp:atOnce``: the key has as many under way as one may have.
+            RateLimited: ``mcp:atOnce``, ``mcp:sessions``: the key has as many requests under way, or sessions
+                open, as one may have.
         """
         owner = sha256(api_key.encode()).hexdigest()
+        self._admit(owner, request)
         if self._under_way[owner] >= MOST_AT_ONCE:
             raise RateLimited("mcp:atOnce", "Too many requests of this key are under way")
         gone = asyncio.Event()
@@ -103,11 +112,42 @@ class Endpoint:
             await self._manager.asgi_app(scope, _Request(body, gone).receive, reply.send)
             return await reply.finish()
         finally:
+            self._note(owner, request, reply)
             looking.cancel()
             self._gone.discard(gone)
             self._under_way[owner] -= 1
             if not self._under_way[owner]:
                 del self._under_way[owner]
+
+    def _admit(self, owner: str, request: web.Request) -> None:
+        """One key's sessions leave room for those of others.
+
+        Raises:
+            RateLimited
+        """
+        if request.method != "POST" or SESSION in request.headers:
+            return
+        if request.headers.get(REVISION, OLDEST) not in HANDSHAKE_PROTOCOL_VERSIONS:
+            return
+        forgotten = asyncio.get_running_loop().time() - IDLE_SECONDS
+        for key, sessions in list(self._sessions.items()):
+            for session_id, used in list(sessions.items()):
+                if used < forgotten:
+                    del sessions[session_id]
+            if not sessions:
+                del self._sessions[key]
+        if len(self._sessions.get(owner, ())) >= MOST_SESSIONS_OF_KEY:
+            raise RateLimited("mcp:sessions", "Too many sessions of this key are open: end some with DELETE")
+
+    def _note(self, owner: str, request: web.Request, reply: _Reply) -> None:
+        """Keep in mind which sessions a key has, and when each was last used."""
+        session_id = reply.headers.get(SESSION) or request.headers.get(SESSION)
+        if session_id is None:
+            return
+        if reply.status == 404 or (request.method == "DELETE" and reply.status == 200):
+            self._sessions.get(owner, {}).pop(session_id, None)
+        elif reply.status is not None and reply.status < 400:
+            self._sessions.setdefault(owner, {})[session_id] = asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
@@ -153,32 +193,45 @@ class _Reply:
         self._stream: web.StreamResponse | None = None
         self._whole: web.Response | None = None
 
+    @property
+    def status(self) -> int | None:
+        return None if self._head is None else self._head[0]
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        return CIMultiDict(() if self._head is None else self._head[1])
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(name.decode("latin-1"), text.decode("latin-1")) for name, text in message["headers"]]
             own = ("content-length", "connection", "transfer-encoding", "date")
             self._head = message["status"], [one for one in headers if one[0].lower() not in own]
+            if self.headers.get("Content-Type", "").startswith("text/event-stream"):
+                await self._begin()  # its first event may be a long time coming
             return
         if message["type"] != "http.response.body" or self._head is None:
             return
         body, more = message.get("body", b""), message.get("more_body", False)
-        status, headers = self._head
         if self._stream is None and not more:
-            self._whole = web.Response(status=status, headers=headers, body=body)
+            self._whole = web.Response(status=self._head[0], headers=self._head[1], body=body)
             return
+        stream = self._stream or await self._begin()
         with suppress(ConnectionError):  # the client has left: the application is told so by receive
-            if self._stream is None:
-                self._stream = web.StreamResponse(status=status, headers=headers)
-                await self._stream.prepare(self._request)
-            await self._write(body)
+            await self._write(stream, body)
             if not more:
-                await self._stream.write_eof()
+                await stream.write_eof()
 
-    async def _write(self, body: bytes) -> None:
-        assert self._stream is not None
+    async def _begin(self) -> web.StreamResponse:
+        assert self._head is not None
+        self._stream = web.StreamResponse(status=self._head[0], headers=self._head[1])
+        with suppress(ConnectionError):
+            await self._stream.prepare(self._request)
+        return self._stream
+
+    async def _write(self, stream: web.StreamResponse, body: bytes) -> None:
         try:
             async with asyncio.timeout(STUCK_SECONDS):
-                await self._stream.write(body)
+                await stream.write(body)
         except TimeoutError:
             log.info("stream cut: its client takes nothing")
             if self._request.transport is not None:

@@ -43,7 +43,7 @@ def inspect_place(given: Mapping[str, str]) -> GetPromptResult:
             INVALID_PARAMS, "lat is -90 to 90, lng -180 to 180, seconds above 0, question not empty"
         )
     text = f"""\
-Find out about the place at {lat:g}, {lng:g} (latitude, longitude): {question}
+Find out about the place at {lat}, {lng} (latitude, longitude): {question}
 
 1. get_coverage: if no circle holds the point, say so and stop.
 2. get_pricing_quote for {seconds} seconds: tell what it costs at most.

@@ -69,6 +69,9 @@ class Terms:
     wait_timeout_s: int
     platform_fee_bps: int
     geofence_radius_m: float
+    unit: bool = False
+    """Sold as a whole: the maximum duration is charged when what was asked for is delivered, else nothing.
+    Its consumer gets what is delivered and no live video."""
 
     @property
     def hold_uusdc(self) -> int:
@@ -101,6 +104,8 @@ class Session:
     """What the operator's device allows; None while it has not said."""
     policy: dict[str, Any] | None = None
     """What the device does for people's privacy, in its own words; None while it has not said."""
+    budget_key_id: UUID | None = None
+    """The API key whose budget it counts against; None where there is none."""
 
     @property
     def metered(self) -> bool:
@@ -121,6 +126,7 @@ class Sight:
     consumer_workspace_id: UUID
     operator_workspace_id: UUID | None
     live_input: LiveInput | None
+    unit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,7 @@ def meter(session: Session, at: datetime, windows: Iterable[Window]) -> Meter:
     """The reading at ``at``: wall clock since ``started_at`` minus windows, floored to whole seconds.
 
     It never runs beyond the maximum duration, nor beyond the end of a session that is over; before LIVE it
-    is zero.
+    is zero. Of a session that is sold as a unit it is zero, too, until :func:`deliver` makes it the whole.
     """
     if session.started_at is None:
         return Meter(0, 0, 0, 0)
@@ -164,6 +170,8 @@ def meter(session: Session, at: datetime, windows: Iterable[Window]) -> Meter:
     elapsed = milliseconds(ended_at - session.started_at)
     lost = lost_ms(windows, session.started_at, ended_at)
     clean = min(max((elapsed - lost) // 1000, 0), session.terms.max_duration_s)
+    if session.terms.unit:
+        clean = session.clean_seconds
     return Meter(elapsed, lost, clean, clean * session.terms.rate_uusdc)
 
 
@@ -208,6 +216,22 @@ def end(session: Session, now: datetime, windows: Iterable[Window]) -> Session:
     """LIVE → ENDED with the meter's final reading."""
     _require(session, "end", State.LIVE)
     return _finalise(session, State.ENDED, now, windows)
+
+
+def deliver(session: Session, now: datetime, windows: Iterable[Window]) -> Session:
+    """LIVE → ENDED with the whole unit charged, of a session that is sold as one.
+
+    Raises:
+        InvalidState: ``session:deliver:<STATE>``; ``session:deliver:LOST``: a window is open, so what the
+            camera shows now is not what was asked for.
+    """
+    assert session.terms.unit
+    _require(session, "deliver", State.LIVE)
+    shown = list(windows)
+    if any(one.closed_at is None for one in shown):
+        raise InvalidState("session:deliver:LOST")
+    whole = replace(session, clean_seconds=session.terms.max_duration_s)
+    return _finalise(whole, State.ENDED, now, shown)
 
 
 def cancel(session: Session, now: datetime, *, operator: bool = False) -> Session:

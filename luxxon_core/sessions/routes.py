@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from luxxon_core.http.operation import Access, Binary, Call, Media, Operation
-from luxxon_core.http.principal import Permission, Scope
+from luxxon_core.http.principal import Permission, Scope, budgeted
 from luxxon_core.kernel.errors import (
     Conflict,
     ExternalError,
@@ -71,6 +71,7 @@ def _consumer(cases: SessionCases) -> list[Operation]:
             call.now,
             quote_id=body.quote_id,
             session_id=call.idempotent_id,
+            key=budgeted(call.principal),
         )
         return Session.of(session, call.acting, call.token)
 
@@ -95,6 +96,9 @@ def _consumer(cases: SessionCases) -> list[Operation]:
                 InsufficientCredit("session:insufficientCredit"),
                 InsufficientCredit("session:holds"),
                 NotAuthorized("session:notConsumer"),
+                NotAuthorized("apiKey:area"),
+                NotAuthorized("apiKey:sessionCap:60"),
+                NotAuthorized("apiKey:dailyCap:60"),
                 QuoteNotFound("quote:id"),
                 QuoteExpired("quote:expired"),
                 QuoteExpired("quote:consumed"),

@@ -46,6 +46,9 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What the operator's device lets both sides do with its camera; there where it has said so."""
     policy: dict[str, Any] | UnsetType = UNSET
     """What the device does for people's privacy, in its own words; there where it has said so."""
+    unit: bool | UnsetType = UNSET
+    """Sold as a whole, as observations are: the maximum duration is charged when the picture is delivered,
+    else nothing."""
 
     def __repr__(self) -> str:
         return f"Session({self.id}, {self.state})"  # the URLs are secrets
@@ -58,7 +61,8 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         """
         live = session.live_input if session.state is State.LIVE else None
         is_operator = session.operator_workspace_id == viewer
-        operator = session.operator_workspace_id
+        operator, unit = session.operator_workspace_id, session.terms.unit
+        watches = is_operator or not unit
         return cls(
             id=str(session.id),
             consumer_workspace_id=str(session.consumer_workspace_id),
@@ -73,15 +77,17 @@ class Session(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
             clean_seconds=session.clean_seconds,
             charged_micro_usdc=str(session.charged_uusdc),
             settlement_tx_hash=session.settlement_tx_hash,
-            video_backend_ref=session.live_input.uid if session.live_input else None,
+            # of some edges the playback URL can be made of it
+            video_backend_ref=session.live_input.uid if session.live_input and watches else None,
             created_at=Timestamp.of(session.created_at),
             requested_lat=session.requested.lat,
             requested_lng=session.requested.lng,
-            whep_url=live.whep_url if live else UNSET,
+            whep_url=live.whep_url if live and watches else UNSET,
             whip_url=live.whip_url if live and is_operator else UNSET,
             consistency_token=UNSET if token is None else token,
             controls=UNSET if session.controls is None else list(session.controls),
             policy=UNSET if session.policy is None else session.policy,
+            unit=unit or UNSET,
         )
 
 

@@ -27,6 +27,7 @@ MEANING: dict[str, Answer] = {
     "So": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:sessions:operate"),
     "Sp": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:pricing:read"),
     "Sw": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:wallet:read"),
+    "Sh": (403, "INSUFFICIENT_SCOPE", "apiKey:scope:webhooks:write"),
     "M": (403, "WORKSPACE_MISMATCH", "session:workspaceMismatch"),
     "W": (403, "NOT_AUTHORIZED", "auth:walletOnly"),
     "N": (403, "NOT_AUTHORIZED", "auth:noWorkspace"),
@@ -35,7 +36,17 @@ MEANING: dict[str, Answer] = {
     "Pk": (403, "NOT_AUTHORIZED", "auth:permission:manage_keys"),
     "Pm": (403, "NOT_AUTHORIZED", "auth:permission:manage_members"),
 }
-BODILESS = ("/dispatch", "/start", "/end", "/revoke", "/cancel-all-assignments", "/auth/logout", "/stop")
+BODILESS = (
+    "/dispatch",
+    "/start",
+    "/end",
+    "/revoke",
+    "/cancel-all-assignments",
+    "/auth/logout",
+    "/stop",
+    "/rotate",
+    "/test",
+)
 """Ends of the paths that are posted to with nothing."""
 
 

@@ -36,6 +36,8 @@ async def wire() -> AsyncIterator[Wire]:
             origins=frozenset({"https://console.luxxon.dev"}),
             video_webhook_token="path-secret-of-the-tests",
             video_webhook_auth="header-secret-of-the-tests",
+            webhook_networks="127.0.0.0/8",
+            webhook_http=True,
             rate_limit_key=1_000_000,
             rate_limit_wallet=1_000_000,
             rate_limit_address=1_000_000,

@@ -49,9 +49,11 @@ async def test_an_owner_invites_and_removes_a_member(wire: Wire, stranger: Tenan
         me = await api.me.get()
         assert me.__struct_config__.tag == "wallet_session"
         one = stranger.workspace_id
+        before = {member.wallet_address: member.role for member in await api.workspaces.members(one)}
+        assert before[stranger.account.address] == "OWNER"
         assert (await api.workspaces.put_member(one, guest.address, "VIEWER")).role == "VIEWER"
         listed = {member.wallet_address: member.role for member in await api.workspaces.members(one)}
-        assert listed == {stranger.account.address: "OWNER", guest.address: "VIEWER"}
+        assert listed == {**before, guest.address: "VIEWER"}
         assert (await api.workspaces.remove_member(one, guest.address)).removed
         with pytest.raises(NotFound):
             await api.workspaces.remove_member(one, guest.address)

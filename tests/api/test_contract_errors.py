@@ -8,42 +8,13 @@ from uuid import uuid4
 import pytest
 from access_table import TABLE, bearer
 from api_wire import Place, Tenant, Wire, refusal
+from contract_tables import ERROR_STATUSES
 
 from luxxon_core.kernel import errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RETRYABLE = (408, 429)
-CODES = {
-    "NOT_AUTHENTICATED": 401,
-    "INVALID_TOKEN": 401,
-    "INVALID_API_KEY": 401,
-    "REVOKED_API_KEY": 401,
-    "MISSING_TOKEN": 401,
-    "NOT_AUTHORIZED": 403,
-    "INSUFFICIENT_SCOPE": 403,
-    "WORKSPACE_MISMATCH": 403,
-    "INVALID_INPUT": 400,
-    "INSUFFICIENT_CREDIT": 400,
-    "OUTSIDE_COVERAGE": 400,
-    "INVALID_STATE": 409,
-    "CONFLICT": 409,
-    "QUOTE_NOT_FOUND": 404,
-    "QUOTE_EXPIRED": 409,
-    "NOT_FOUND": 404,
-    "SESSION_NOT_FOUND": 404,
-    "WORKSPACE_NOT_FOUND": 404,
-    "FRAME_NOT_AVAILABLE": 404,
-    "NO_COVERAGE": 503,
-    "UNAVAILABLE": 503,
-    "AUTHZ_ERROR": 503,
-    "VIDEO_ERROR": 502,
-    "EXTERNAL_ERROR": 502,
-    "DATABASE_ERROR": 500,
-    "INTERNAL_SERVER_ERROR": 500,
-    "RATE_LIMITED": 429,
-}
-"""Of api-contract §2.1, without those that are never sent (§22.1 rows 1 and 14)."""
 
 
 def kinds(root: type[errors.LuxxonError] = errors.LuxxonError) -> Iterator[type[errors.LuxxonError]]:
@@ -57,9 +28,13 @@ async def test_every_code_has_the_status_of_the_contract() -> None:
     statuses: dict[str, set[int]] = {}
     for kind in ours:
         statuses.setdefault(kind.code, set()).add(kind.status)
-    assert {code: status in statuses[code] for code, status in CODES.items()} == dict.fromkeys(CODES, True)
-    assert set(statuses) - set(CODES) == {"START_ERROR"}, "of the command line alone"
-    more = {code: found - {CODES[code]} for code, found in statuses.items() if code in CODES}
+    assert {code: status in statuses[code] for code, status in ERROR_STATUSES.items()} == dict.fromkeys(
+        ERROR_STATUSES, True
+    )
+    assert set(statuses) - set(ERROR_STATUSES) == {"START_ERROR"}, "of the command line alone"
+    more = {
+        code: found - {ERROR_STATUSES[code]} for code, found in statuses.items() if code in ERROR_STATUSES
+    }
     assert {code: extra for code, extra in more.items() if extra} == {
         "EXTERNAL_ERROR": {504},
         "INVALID_INPUT": {408, 413},

@@ -10,32 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from api_wire import Place, Tenant, Wire
+from contract_tables import SESSION_FIELDS
 
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.media.domain import Frame
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ALWAYS = {
-    "id",
-    "consumerWorkspaceId",
-    "operatorWorkspaceId",
-    "state",
-    "maxDurationSeconds",
-    "waitTimeoutSeconds",
-    "ratePerSecondMicroUsdc",
-    "holdMicroUsdc",
-    "startedAt",
-    "endedAt",
-    "cleanSeconds",
-    "chargedMicroUsdc",
-    "settlementTxHash",
-    "videoBackendRef",
-    "createdAt",
-    "requestedLat",
-    "requestedLng",
-    "authorized",
-}
 SHOWN = """
             | operatorWorkspaceId videoBackendRef startedAt endedAt | whepUrl     whipUrl
 REQUESTED   | null                null            null      null    | -           -
@@ -145,7 +126,7 @@ async def test_a_session_shows_what_its_state_and_the_side_allow(
         return
     one = await wire.data("GET", f"/sessions/{gallery.sessions[name]}", auth=tenant)
     urls = {url for url in ("whepUrl", "whipUrl") if wanted[url] in ("both", side)}
-    assert set(one) == ALWAYS | urls
+    assert set(one) == SESSION_FIELDS | urls
     for name_, there in wanted.items():
         if there in ("null", "there"):
             assert (one[name_] is None) == (there == "null"), name_

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from access_table import TABLE, Answer, Row, bearer, cookie, expired, forged, revoked, unminted
-from api_wire import Place, Tenant, Wire
+from api_wire import SCOPES, Place, Tenant, Wire
 from eth_account import Account
 
 from luxxon_core.kernel.clock import iso, utc_now
@@ -318,8 +318,11 @@ async def test_a_deleted_workspace_has_no_members(wire: Wire) -> None:
 async def test_a_workspace_id_that_is_none_is_refused(wire: Wire, owner: Tenant, row: Row) -> None:
     if row.cells["all"] != "W":
         path = row.at(owner.workspace_id)
+        key = await wire.mint(owner.cookie, owner.workspace_id, *SCOPES, "webhooks:write")
         for value in ("x", "", "null"):
-            found = await wire.refused(row.method, path, auth=owner, params={"workspaceId": value})
+            found = await wire.refused(
+                row.method, path, auth=bearer(key["plaintext"]), params={"workspaceId": value}
+            )
             assert found == (400, "INVALID_INPUT", "auth:workspaceId")
     if row.names_workspace:
         found = await wire.refused(row.method, row.at("x"), auth=owner.as_cookie())

@@ -45,6 +45,11 @@ async def test_figures_tell_what_the_marketplace_does(wire: Wire, consumer: Tena
         "luxxon_edge_live_inputs",
         "luxxon_edge_datagrams_received_total",
         "luxxon_event_loop_lag_seconds_bucket",
+        "luxxon_webhook_deliveries_pending",
+        "luxxon_webhook_oldest_pending_seconds",
+        "luxxon_webhook_courier_up",
+        "luxxon_webhook_courier_ends_total",
+        "luxxon_webhook_under_way",
         "process_cpu_seconds_total",
     } <= names
     assert found["luxxon_dispatches_total", frozenset({("outcome", "NO_COVERAGE")})] >= 1
@@ -52,6 +57,8 @@ async def test_figures_tell_what_the_marketplace_does(wire: Wire, consumer: Tena
     node = frozenset({("node", "0"), ("host", "127.0.0.1")})
     assert found["luxxon_chain_node_usable", node] == 1
     assert found["luxxon_chain_node_head", node] >= 1
+    outcomes = {dict(labels)["outcome"] for name, labels in found if name == "luxxon_webhook_attempts_total"}
+    assert outcomes == {"2xx", "3xx", "4xx", "5xx", "none"}
     assert not [labels for _, labels in found if session["id"] in str(labels)]
 
 

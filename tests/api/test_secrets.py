@@ -137,6 +137,7 @@ async def a_day(server: Watched, place: Place = PLACE) -> tuple[Tenant, Tenant]:
     await media(server, started)
     await links(server, session["id"], consumer, supplier)
     await abuse(server, consumer, session["id"])
+    await webhooks(server, consumer)
     await wire.data("DELETE", f"/sessions/{session['id']}", auth=consumer)
     return consumer, supplier
 
@@ -223,6 +224,31 @@ async def links(server: Watched, session_id: str, *tenants: Tenant) -> None:
             server.refusals.append(response.text)
 
 
+async def webhooks(server: Watched, tenant: Tenant) -> None:
+    """Make one that nobody answers, have it tried, give it another secret, and send secrets as its URL."""
+    auth = tenant.as_cookie()
+    body = {"url": "https://hooks.invalid/path"}
+    made = await server.wire.data("POST", "/webhooks", auth=auth, json=body)
+    server.secret("webhook's secret", made["secret"])
+    server.secret("webhook's bare secret", made["secret"].removeprefix("whsec_"))
+    path = f"/webhooks/{made['id']}"
+    rotated = await server.wire.data("POST", path + "/rotate", auth=auth)
+    server.secret("webhook's new secret", rotated["secret"].removeprefix("whsec_"))
+    sent = await server.wire.data("POST", path + "/test", auth=auth)
+    async with asyncio.timeout(60):
+        while sent["state"] == "PENDING":
+            await asyncio.sleep(0.1)
+            sent = await server.wire.data("GET", f"{path}/deliveries/{sent['id']}", auth=auth)
+    assert (sent["state"], sent["attempts"][0]["fault"]) == ("FAILED", "the host's name is unknown")
+    server.refusals += [
+        str(sent),
+        str(await server.wire.data("GET", path, auth=auth)),
+        str(await server.wire.data("GET", "/webhooks", auth=auth)),
+    ]
+    url = f"https://user:{made['secret'].removeprefix('whsec_')}@hooks.invalid/"
+    assert await server.refused("POST", "/webhooks", auth=auth, json={"url": url}) == 400
+
+
 async def abuse(server: Watched, tenant: Tenant, session_id: str) -> None:
     """Secrets in every place where they do not belong."""
     wrong = server.secret("unknown key", tenant.key[:-6] + "xxxxxx")
@@ -296,6 +322,7 @@ def what_the_server_keeps(server: Watched) -> None:
     """The secrets in its data directory."""
     folder = server.data_dir / "chain" / "keys"
     server.secret("keystore passphrase", (folder / "passphrase").read_text().strip())
+    server.secret("key of webhooks' secrets", (server.data_dir / "webhook.secret").read_bytes().hex())
     keys = ChainKeys.load(folder)
     for name in ("owner", "relayer", "platform"):
         signer: LocalSigner = getattr(keys, name)

@@ -7,35 +7,14 @@ from uuid import UUID
 
 import pytest
 from api_wire import Place, Tenant, Wire
+from contract_tables import SESSION_FIELDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-FIELDS = {
-    "id",
-    "consumerWorkspaceId",
-    "operatorWorkspaceId",
-    "state",
-    "maxDurationSeconds",
-    "waitTimeoutSeconds",
-    "ratePerSecondMicroUsdc",
-    "holdMicroUsdc",
-    "startedAt",
-    "endedAt",
-    "cleanSeconds",
-    "chargedMicroUsdc",
-    "settlementTxHash",
-    "videoBackendRef",
-    "createdAt",
-    "requestedLat",
-    "requestedLng",
-    "authorized",
-}
-"""Those that are always there; URLs come and go."""
 
 
 async def test_a_new_session_has_every_published_field(wire: Wire, consumer: Tenant, place: Place) -> None:
     session = await wire.create(consumer, place, maxDurationSeconds=90)
-    assert set(session) == FIELDS
+    assert set(session) == SESSION_FIELDS
     assert session == session | {
         "consumerWorkspaceId": consumer.workspace_id,
         "operatorWorkspaceId": None,

@@ -257,5 +257,5 @@ def test_everything_that_is_needed_is_locked() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{name}`" not in text] == []

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 from chromium import Page
+from loopback import served
 
 from tests.running_edge import RunningEdge
 
@@ -71,13 +72,8 @@ async def serving_peer_page() -> AsyncIterator[str]:
 
     app = web.Application()
     app.add_routes([web.get("/", page), web.get("/peer.js", script)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield f"{url}/"
 
 
 async def colour_of(page: Page) -> list[float]:

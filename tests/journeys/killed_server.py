@@ -21,7 +21,8 @@ from luxxon_core.settings import load
 
 
 async def parties(stack: AsyncExitStack, server: Server) -> dict[str, str]:
-    consumer = await stack.enter_async_context(party(server.api_url, "c", "CONSUMER", CONSUMER_SCOPES))
+    scopes = (*CONSUMER_SCOPES, "webhooks:write")
+    consumer = await stack.enter_async_context(party(server.api_url, "c", "CONSUMER", scopes))
     supplier = await stack.enter_async_context(party(server.api_url, "s", "SUPPLIER", SUPPLIER_SCOPES))
     async with ChainClient(server.deployment.config) as chain:
         await fund(server, chain, consumer, 600)

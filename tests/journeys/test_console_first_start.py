@@ -1,4 +1,4 @@
-"""From nothing to the first picture, through the program on a terminal."""
+"""From nothing to the first picture, and straight in the next time, through the program on a terminal."""
 
 from __future__ import annotations
 
@@ -86,7 +86,19 @@ async def console(environment: Mapping[str, str]) -> AsyncIterator[Console]:
         shown.close()
 
 
-async def test_first_start_to_the_first_picture(tmp_path: Path) -> None:
+async def left(shown: Console) -> int:
+    """Leave, and say so again where a session is live; the exit code."""
+    shown.press("q")
+    asked = asyncio.create_task(shown.says("Leave while"))
+    ended = asyncio.create_task(shown.process.wait())
+    await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+    if asked.done():
+        shown.press("\r")
+    asked.cancel()
+    return await asyncio.wait_for(ended, 60)
+
+
+async def test_first_start_to_the_first_picture_and_straight_in_afterwards(tmp_path: Path) -> None:
     profile = tmp_path / "config" / "luxxon.toml"
     environment = {"LUXXON_CONSOLE_FILE": str(profile), "XDG_DATA_HOME": str(tmp_path / "data")}
     async with console(environment) as shown:
@@ -100,3 +112,8 @@ async def test_first_start_to_the_first_picture(tmp_path: Path) -> None:
         await shown.says("LIVE", 60)
         await shown.says(HALF_BLOCKS, 60)
         assert 'profile = "embedded"' in profile.read_text()
+        assert await left(shown) == 0
+    async with console(environment) as shown:
+        await shown.says("home", 150)
+        assert "Try it here" not in shown.all
+        assert await left(shown) == 0  # the session that was left may be live again, and is asked about

@@ -243,6 +243,48 @@ async def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, text: str, s
         await desk.end()
 
 
+BROKEN = """
+[cameras.locked]
+type = "testcard"
+operate = { lat = 1, lng = 2, api_key = { env = "NOT_SET" } }
+
+[cameras.unknown]
+type = "nonsense"
+operate = { lat = 1, lng = 2 }
+"""
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["together", "isolated"])
+async def test_cameras_that_cannot_be_offered_are_left_out_and_the_others_run(
+    server: Server, desk: Desk, isolate: bool
+) -> None:
+    assert (await desk.run("--setup"))[0] == 0
+    desk.cameras(CAMERAS + BROKEN)
+    operator = await desk.start("--json", *(["--isolate"] if isolate else []))
+    left = await operator.logs("camera.left_out", camera="locked")
+    assert "NOT_SET" in left["reason"]
+    await operator.logs("camera.left_out", camera="unknown")
+    async with consumer_of(server) as consumer:
+
+        async def both() -> bool:
+            return len(await consumer.api.coverage.list()) == 2
+
+        await until(both, 60)
+        operator.process.send_signal(signal.SIGHUP)
+        assert await operator.ends() == 0
+        assert await consumer.api.coverage.list() == [], "offline first, as by SIGTERM"
+
+
+async def test_none_that_can_be_offered_is_an_error(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "http://127.0.0.1:1")
+    desk.cameras(BROKEN)
+    for more in ((), ("--isolate",)):
+        operator = await desk.start(*more)
+        assert await operator.ends() == 2
+        assert "none of the 2 cameras" in operator.said.decode()
+    await desk.end()
+
+
 async def test_systemd_is_told_when_it_is_ready_that_it_lives_and_when_it_stops(
     server: Server, desk: Desk, tmp_path: Path
 ) -> None:

@@ -147,6 +147,34 @@ async def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
     assert out.strip() not in (await shell("keys", "list"))[1]
 
 
+async def test_a_key_with_a_budget_is_made_and_listed(shell: Shell) -> None:
+    budget = ("--daily-cap", "5", "--session-cap", "0.25", "--area", "52.52,13.40,2km")
+    code, out, err = await shell("keys", "create", "thrifty", *budget, "--area", "0,0,500m,Null Island")
+    assert (code, out[:10]) == (0, "lxxn_test_"), err
+    keys = {key["label"]: key for key in await shell.told("keys", "list")}
+    limits = keys["thrifty"]["budget"]
+    assert (limits["dailyCapMicroUsdc"], limits["sessionCapMicroUsdc"]) == ("5000000", "250000")
+    assert [one["radiusMeters"] for one in limits["areas"]] == [2000, 500]
+    head, *lines = (await shell("keys", "list"))[1].splitlines()
+    assert "TODAY  A DAY  A SESSION  AREAS" in head
+    (line,) = [one for one in lines if "thrifty" in one]
+    assert line.split()[-10:-4] == ["0", "5", "0.25", "52.52,13.4,2km", "Null", "Island"]
+    shell.environment["LUXXON_API_KEY"] = out.strip()
+    code, out, err = await shell("request", *HERE, "--seconds", "20", "--yes")
+    assert (code, out) == (2, "")
+    assert "may only ask for places in its areas" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--daily-cap", "five"), ("--session-cap", "-1"), ("--area", "52.52,13.40"), ("--area", "91,0,5m")],
+)
+async def test_a_budget_that_is_none_is_a_usage_error(shell: Shell, arguments: tuple[str, ...]) -> None:
+    code, out, err = await shell("keys", "create", "x", *arguments)
+    assert (code, out) == (2, "")
+    assert arguments[0] in err
+
+
 async def test_what_the_server_refuses_is_one_line_and_exit_code_2(shell: Shell) -> None:
     for arguments in (("list", "--workspace", "another"), ("mint", "robot", "--scope", "everything")):
         code, out, err = await shell("keys", *arguments)

@@ -13,6 +13,7 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from paying import pay
+from relayer_chain import relayer_chain
 from web3 import AsyncHTTPProvider, AsyncWeb3, Web3
 from web3.exceptions import ContractCustomError
 
@@ -116,13 +117,7 @@ async def embedded_chain(directory: Path) -> AsyncIterator[EmbeddedChain]:
 
 @asynccontextmanager
 async def developing(chain: Any, owner: LocalSigner) -> AsyncIterator[Development]:
-    ports = RpcChain(
-        chain.rpc_url,
-        chain.settlement_address,
-        chain.usdc_address,
-        chain.relayer,
-        chain_id=chain.chain_id,
-    )
+    ports = relayer_chain(chain)
     w3 = AsyncWeb3(AsyncHTTPProvider(chain.rpc_url))
     yield Development(chain, w3, ports, account_of(owner), account_of(chain.relayer))
     await w3.provider.disconnect()

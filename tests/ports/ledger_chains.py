@@ -9,6 +9,7 @@ from eth_account.signers.local import LocalAccount
 from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode, approval, deposit, settlement, withdrawal
 from marketplace import NOON
 from paying import pay
+from relayer_chain import relayer_chain
 
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.logs import RpcLogs
@@ -30,13 +31,7 @@ class RealChain:
     """People who use the contract on the embedded chain."""
 
     def __init__(self, chain: EmbeddedChain) -> None:
-        self.ports = RpcChain(
-            chain.rpc_url,
-            chain.settlement_address,
-            chain.usdc_address,
-            chain.relayer,
-            chain_id=chain.chain_id,
-        )
+        self.ports = relayer_chain(chain)
         self._chain = chain
         self._people: dict[str, LocalAccount] = {}
         config = Config(

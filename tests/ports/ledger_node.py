@@ -12,6 +12,7 @@ from uuid import UUID
 
 from aiohttp import web
 from eth_utils.crypto import keccak
+from loopback import served
 
 from luxxon_core.settlement.domain import session_key
 
@@ -127,16 +128,11 @@ class ForkingNode:
         app = web.Application()
         app.router.add_post("/", node._serve)
         app.router.add_get("/", node._subscribed)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        node.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield node
-        finally:
-            await node.hang_up()
-            await runner.cleanup()
+        async with served(app) as node.url:
+            try:
+                yield node
+            finally:
+                await node.hang_up()
 
     @property
     def head(self) -> int:

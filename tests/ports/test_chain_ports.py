@@ -13,6 +13,7 @@ from development import (
     payload_for,
 )
 from eth_typing import HexStr
+from loopback import served
 from paying import signed as signed_for
 
 from luxxon_core.adapters.chain.embedded_process import ChainProcess
@@ -118,13 +119,9 @@ async def test_what_is_no_ethereum_node_is_refused(dev: Development) -> None:
 
     app = web.Application()
     app.router.add_post("/", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    with pytest.raises(StartError, match="no Ethereum node"):
-        await open_chain(f"http://127.0.0.1:{port}", dev.chain.settlement_address)
-    await runner.cleanup()
+    async with served(app) as url:
+        with pytest.raises(StartError, match="no Ethereum node"):
+            await open_chain(url, dev.chain.settlement_address)
 
 
 async def test_a_second_server_takes_the_relayers_key_from_the_first_ones_files(tmp_path: Path) -> None:

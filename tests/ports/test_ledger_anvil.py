@@ -14,6 +14,7 @@ from anvil import AnvilChain, anvil_chain, call
 from ledger_chains import caught_up, chain_of, ledger_of, watcher
 from marketplace import NOON
 from paying import pay
+from relayer_chain import relayer_chain
 
 from luxxon_core.adapters.chain.external import open_chain
 from luxxon_core.adapters.chain.heads import NewHeads
@@ -57,13 +58,7 @@ class Town:
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     async with anvil_chain(tmp_path) as chain:
         wallets = (await chain.node.rpc("eth_accounts"))[1:4]
-        ports = RpcChain(
-            chain.rpc_url,
-            chain.settlement_address,
-            chain.usdc_address,
-            chain.relayer,
-            chain_id=chain.chain_id,
-        )
+        ports = relayer_chain(chain)
         for wallet in wallets:
             await chain.faucet(wallet, 0, 10**12)
             approve = call("approve(address,uint256)", chain.settlement_address, 2**256 - 1)

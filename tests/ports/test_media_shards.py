@@ -19,6 +19,8 @@ import aioice.ice
 import psutil
 import pytest
 from aiohttp import web
+from edge_clients import GREEN, RED, Client, Pattern
+from loopback import served
 from structlog.testing import capture_logs
 
 from luxxon_core.adapters.aiortc_edge import shard_process
@@ -28,7 +30,6 @@ from luxxon_core.adapters.aiortc_edge.shard_edge import ShardEdge
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import StartError, VideoError
 from luxxon_core.media.domain import LiveInput, MediaEvent, MediaEventKind
-from tests.ports.test_media_edge import GREEN, RED, Client, Pattern
 from tests.unit.aiortc_edge.edge_peers import SDP, eventually, until
 
 T = TypeVar("T")
@@ -273,11 +274,7 @@ async def test_a_client_at_the_server_s_door_is_sent_to_the_shard(shard: Shard) 
         server = await stack.enter_async_context(AiortcEdge(public_url=lambda: url))
         app = web.Application()
         app.add_routes(redirecting(server.routes(), [shard.edge]))
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = "http://{}:{}".format(*runner.addresses[0][:2])
+        url = await stack.enter_async_context(served(app))
 
         live_input, its_own = await shard.edge.create(), await server.create()
         wrong = url + urlsplit(live_input.whip_url).path

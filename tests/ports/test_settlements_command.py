@@ -8,12 +8,13 @@ import re
 from dataclasses import replace
 from uuid import UUID, uuid4
 
+from settlement_rows import NOW, STORE, pending, submitted
+
 from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.settlement import PgSettlementStore
 from luxxon_core.settlement.domain import Wait
 from tests.journeys import conftest
 from tests.journeys.conftest import Run
-from tests.ports.test_settlement_store import NOW, STORE, pending, submitted
 
 luxxon = conftest.luxxon
 

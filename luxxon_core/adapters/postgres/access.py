@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from luxxon_core.access.domain import GRACE, ApiKey, Challenge, Member, Purpose
 from luxxon_core.access.ports import Membership
 from luxxon_core.adapters.postgres.database import connection, statements
-from luxxon_core.http.principal import MemberRole
+from luxxon_core.http.principal import Area, Budget, MemberRole
+from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.kernel.uow import Tx
 
 SQL = statements("access")
@@ -46,6 +49,7 @@ class PgChallenges:
 
 class PgApiKeys:
     async def add(self, tx: Tx, key: ApiKey) -> None:
+        budget = key.budget or Budget()
         await connection(tx).execute(
             SQL["add_key"],
             key.id,
@@ -57,6 +61,9 @@ class PgApiKeys:
             list(key.scopes),
             key.created_at,
             key.created_by_wallet,
+            budget.daily_cap_uusdc,
+            budget.session_cap_uusdc,
+            _stored_areas(budget.areas),
         )
 
     async def by_hash(self, tx: Tx, digest: bytes) -> ApiKey | None:
@@ -72,6 +79,17 @@ class PgApiKeys:
 
     async def touch(self, tx: Tx, key_id: UUID, now: datetime) -> None:
         await connection(tx).execute(SQL["touch_key"], key_id, now)
+
+    async def spent(
+        self, tx: Tx, key_ids: Collection[UUID], since: datetime, until: datetime
+    ) -> Mapping[UUID, int]:
+        rows = await connection(tx).fetch(SQL["spent"], list(key_ids), since, until)
+        return {row["budget_key_id"]: row["uusdc"] for row in rows}
+
+    async def spent_alone(self, tx: Tx, key_id: UUID, since: datetime, until: datetime) -> int:
+        # a statement of its own: the next one then sees what the previous holder of the lock committed
+        await connection(tx).execute(SQL["lock_key"], key_id)
+        return (await self.spent(tx, [key_id], since, until)).get(key_id, 0)
 
 
 class PgMembers:
@@ -130,4 +148,31 @@ def _key(row: Mapping[str, Any]) -> ApiKey:
         last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
         grace_period_end=row["grace_period_end"],
+        budget=_budget(row),
     )
+
+
+def _budget(row: Mapping[str, Any]) -> Budget | None:
+    daily, one, areas = row["daily_cap_uusdc"], row["session_cap_uusdc"], row["areas"]
+    if daily is None and one is None and areas is None:
+        return None
+    return Budget(daily, one, _areas(areas) if areas is not None else ())
+
+
+def _areas(stored: str) -> tuple[Area, ...]:
+    return tuple(
+        Area(Circle(Point(one["lat"], one["lng"]), one["radiusM"]), one.get("name"))
+        for one in msgspec.json.decode(stored)
+    )
+
+
+def _stored_areas(areas: Collection[Area]) -> str | None:
+    """JSON of the circles; None for none, which is anywhere."""
+    if not areas:
+        return None
+    stored = []
+    for area in areas:
+        center = area.circle.center
+        one: dict[str, object] = {"lat": center.lat, "lng": center.lng, "radiusM": area.circle.radius_m}
+        stored.append(one if area.name is None else one | {"name": area.name})
+    return msgspec.json.encode(stored).decode()

@@ -43,6 +43,20 @@ async def figures(database: Database, clock: Callable[[], datetime]) -> Sequence
     ]
 
 
+async def webhooks(database: Database, clock: Callable[[], datetime]) -> Sequence[Figure]:
+    """Deliveries of webhooks that are pending, and how long the oldest of them has been."""
+    async with database.read() as tx:
+        row = await connection(tx).fetchrow(SQL["webhooks"], clock())
+    return [
+        Figure("luxxon_webhook_deliveries_pending", "Deliveries not made yet", [({}, float(row["number"]))]),
+        Figure(
+            "luxxon_webhook_oldest_pending_seconds",
+            "Age of the oldest delivery not made yet, 0 without one",
+            [({}, max(0.0, row["oldest_s"] or 0.0))],
+        ),
+    ]
+
+
 def _by_state(counts: dict[str, int]) -> list[tuple[dict[str, str], float]]:
     return [({"state": state}, float(number)) for state, number in counts.items()]
 

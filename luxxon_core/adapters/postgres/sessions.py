@@ -36,6 +36,8 @@ class PgSessions:
             terms.hold_uusdc,
             terms.platform_fee_bps,
             session.created_at,
+            session.budget_key_id,
+            terms.unit,
         )
         return added is not None
 
@@ -192,8 +194,8 @@ class PgCurrent:
         async with self._uow.read() as tx:
             rows = await connection(tx).fetch(SQL["sights"], ids)
         return {
-            session_id: Sight(STATES[state], consumer, operator, LiveInput(*live) if live[0] else None)
-            for session_id, state, consumer, operator, *live in rows
+            session_id: Sight(STATES[state], consumer, operator, LiveInput(*live) if live[0] else None, unit)
+            for session_id, state, consumer, operator, unit, *live in rows
         }
 
 
@@ -212,6 +214,7 @@ def _session(row: Mapping[str, Any]) -> Session:
             wait_timeout_s=row["wait_timeout_s"],
             platform_fee_bps=row["platform_fee_bps"],
             geofence_radius_m=row["geofence_radius_m"],
+            unit=row["unit"],
         ),
         created_at=row["created_at"],
         state=State(row["state"]),
@@ -226,4 +229,5 @@ def _session(row: Mapping[str, Any]) -> Session:
         settlement_tx_hash=row["tx_hash"],
         controls=None if row["controls"] is None else tuple(map(Control, row["controls"])),
         policy=None if row["policy"] is None else msgspec.json.decode(row["policy"]),
+        budget_key_id=row["budget_key_id"],
     )

@@ -161,8 +161,10 @@ class TellMedia:
             return
         async with self.uow.begin() as tx:
             session_id = await self.sessions.live_input_of(tx, event.uid)
-            if session_id is not None:
-                await self.journal.add(tx, kind, session_id, Video(event.uid), event.at)
+            session = None if session_id is None else await self.sessions.get(tx, session_id)
+            if session is not None:  # both sides are told the same, and of a unit its consumer sees no video
+                uid = None if session.terms.unit else event.uid
+                await self.journal.add(tx, kind, session.id, Video(uid), event.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from luxxon_core.sessions.usecases.consumer import Requests
 from luxxon_core.sessions.usecases.operator import Assignments
 from luxxon_core.sessions.usecases.steps import Policy
 from luxxon_core.sessions.usecases.system import Lifecycle
+from luxxon_core.sessions.usecases.units import Keep, Units
 
-__all__ = ["Policy", "SessionCases"]
+__all__ = ["Keep", "Policy", "SessionCases"]
 
 
 @dataclass(frozen=True, slots=True)
-class SessionCases(Requests, Assignments, Lifecycle):
+class SessionCases(Requests, Assignments, Lifecycle, Units):
     """One method for each thing that can happen to a session."""

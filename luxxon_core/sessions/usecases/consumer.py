@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from luxxon_core.access.domain import budget_day, check_area, check_daily_cap, check_session_cap
+from luxxon_core.http.principal import ApiKeyPrincipal, Budget
 from luxxon_core.kernel.errors import (
     Conflict,
     FrameNotAvailable,
@@ -17,11 +19,13 @@ from luxxon_core.kernel.errors import (
     SessionNotFound,
 )
 from luxxon_core.kernel.geo import Point
+from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import Frame, LiveInput
 from luxxon_core.pricing.domain import Price
 from luxxon_core.sessions import domain
 from luxxon_core.sessions.domain import Session, Side, Sight, State, Terms
 from luxxon_core.sessions.usecases.steps import Steps, live_input_of
+from luxxon_core.sessions.usecases.units import Keep, check_watched
 from luxxon_core.telemetry.domain import Window
 from luxxon_core.wallet.ports import PoolBalance
 
@@ -42,14 +46,22 @@ class Requests(Steps):
         *,
         quote_id: UUID | None = None,
         session_id: UUID | None = None,
+        key: ApiKeyPrincipal | None = None,
+        unit: Keep | None = None,
     ) -> Session:
         """Post a request. The pool on chain must hold rate × duration, beside what is spoken for.
 
         A ``session_id`` that a former call of the workspace used answers with the session made then.
 
+        Args:
+            key: the API key whose budget it counts against, :func:`~luxxon_core.http.principal.budgeted` of
+                the caller; None: no budget holds.
+            unit: it is sold as a whole, and this stores with it what it is for.
+
         Raises:
             InvalidInput: ``session:maxDurationSeconds``; ``quote:point``: the quote is for another place.
-            NotAuthorized: ``session:notConsumer``.
+            NotAuthorized: ``session:notConsumer``; ``apiKey:area``, ``apiKey:sessionCap:<seconds>`` or
+                ``apiKey:dailyCap:<seconds>``: the key's budget, and the longest duration that it allows.
             QuoteNotFound, QuoteExpired: the quote is unknown or another workspace's; too old or used.
             InsufficientCredit: ``session:insufficientCredit``, or ``session:holds`` when the pool would do
                 but for other sessions.
@@ -62,6 +74,9 @@ class Requests(Steps):
         if session_id is not None and (made := await self._made(session_id, workspace_id)):
             return made
         session_id = session_id or self.new_id()
+        budget = key.budget if key is not None else None
+        if budget is not None:
+            check_area(budget, point)
         try:
             price = await self._price(workspace_id, point, quote_id, now)
             terms = Terms(
@@ -70,10 +85,14 @@ class Requests(Steps):
                 wait_timeout_s=wait,
                 platform_fee_bps=self.policy.platform_fee_bps,
                 geofence_radius_m=self.policy.geofence_radius_m,
+                unit=unit is not None,
             )
-            session = Session(session_id, workspace_id, point, terms, now)
-            return await self._post(session, workspace.wallet_address, quote_id, now)
-        except (InsufficientCredit, QuoteExpired):
+            if budget is not None:
+                check_session_cap(budget, terms.rate_uusdc, max_duration)
+            paying = key.key_id if key is not None and budget is not None else None
+            session = Session(session_id, workspace_id, point, terms, now, budget_key_id=paying)
+            return await self._post(session, workspace.wallet_address, quote_id, budget, unit)
+        except (InsufficientCredit, NotAuthorized, QuoteExpired):
             # spent by another attempt at this very session, which has just been made?
             if made := await self._made(session_id, workspace_id):
                 return made
@@ -84,24 +103,39 @@ class Requests(Steps):
             return await self.pricing.price(point)
         return await self.pricing.quoted(quote_id, workspace_id, point, now)
 
-    async def _post(self, session: Session, wallet: str, quote_id: UUID | None, now: datetime) -> Session:
+    async def _post(
+        self,
+        session: Session,
+        wallet: str,
+        quote_id: UUID | None,
+        budget: Budget | None,
+        keep: Keep | None,
+    ) -> Session:
         """Add the session on the strength of the pool as we know it, or else as the chain has it now."""
         pool = await self.pools.pool_of(wallet)
         try:
-            return await self._add(session, wallet, pool, quote_id, now)
+            return await self._add(session, wallet, pool, quote_id, budget, keep)
         except InsufficientCredit:
             newest = await self.pools.pool_of(wallet, fresh=True)
             if newest == pool:
                 raise
-        return await self._add(session, wallet, newest, quote_id, now)
+        return await self._add(session, wallet, newest, quote_id, budget, keep)
 
     async def _add(
-        self, session: Session, wallet: str, pool: PoolBalance, quote_id: UUID | None, now: datetime
+        self,
+        session: Session,
+        wallet: str,
+        pool: PoolBalance,
+        quote_id: UUID | None,
+        budget: Budget | None,
+        keep: Keep | None,
     ) -> Session:
         hold = session.terms.hold_uusdc
         if pool.amount_uusdc < hold:
             raise InsufficientCredit("session:insufficientCredit")
         async with self.uow.begin() as tx:
+            if budget is not None:
+                await self._check_day(tx, session, budget)
             if self.policy.holds:
                 committed = await self.sessions.committed(tx, wallet, pool.block_number)
                 if pool.amount_uusdc - committed < hold:
@@ -109,8 +143,21 @@ class Requests(Steps):
             if not await self.sessions.add(tx, session):
                 return await self._found(tx, session.id, lock=False)
             if quote_id is not None:
-                await self.pricing.consume(tx, quote_id, session.id, now)
+                await self.pricing.consume(tx, quote_id, session.id, session.created_at)
+            if keep is not None:
+                await keep(tx, session)
         return session
+
+    async def _check_day(self, tx: Tx, session: Session, budget: Budget) -> None:
+        """Hold the key still and count its day, which is that of the session's creation however late it ends:
+        so neither two requests at once nor midnight let more be spent than the cap."""
+        if budget.daily_cap_uusdc is None:
+            return
+        assert session.budget_key_id is not None
+        since, until = budget_day(session.created_at)
+        spent = await self.spending.spent_alone(tx, session.budget_key_id, since, until)
+        terms = session.terms
+        check_daily_cap(budget, spent, terms.rate_uusdc, terms.max_duration_s, session.created_at)
 
     async def _made(self, session_id: UUID, workspace_id: UUID) -> Session | None:
         async with self.uow.read() as tx:
@@ -153,6 +200,7 @@ class Requests(Steps):
     async def _seen(self, sight: Sight, workspace_id: UUID) -> Frame | None:
         if workspace_id not in (sight.consumer_workspace_id, sight.operator_workspace_id):
             raise NotAuthorized("session:viewDenied")
+        check_watched(sight, workspace_id)
         if sight.state is not State.LIVE or sight.live_input is None:
             return None
         return await self.edge.frame(sight.live_input)
@@ -206,4 +254,6 @@ class Requests(Steps):
 
     async def viewed(self, session_id: UUID, workspace_id: UUID) -> LiveInput:
         """The live input, for either side."""
-        return live_input_of(await self.get(session_id, workspace_id), "viewerToken")
+        session = await self.get(session_id, workspace_id)
+        check_watched(session, workspace_id)
+        return live_input_of(session, "viewerToken")

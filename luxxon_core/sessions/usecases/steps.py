@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from luxxon_core.access.ports import Spending
 from luxxon_core.kernel.errors import (
     DatabaseError,
     InvalidState,
@@ -56,6 +57,7 @@ class Steps:
     faults: PictureFaults
     settlements: Settlements
     pools: Pools
+    spending: Spending
     pricing: Pricing
     edge: Edge
     scaler: Scaler

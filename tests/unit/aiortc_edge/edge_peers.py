@@ -13,6 +13,7 @@ import av
 import numpy as np
 from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from loopback import served
 
 from luxxon_core.adapters.aiortc_edge.edge import AiortcEdge
 from luxxon_core.media.domain import LiveInput, MediaEventKind
@@ -96,11 +97,7 @@ async def serve(stack: AsyncExitStack, edge: AiortcEdge) -> str:
     """The edge's routes on a free port; the base URL."""
     app = web.Application()
     app.add_routes(edge.routes())
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return "http://{}:{}".format(*runner.addresses[0][:2])
+    return await stack.enter_async_context(served(app))
 
 
 async def eventually(probe: Callable[[], Awaitable[T | None]], timeout: float = WAIT) -> T:

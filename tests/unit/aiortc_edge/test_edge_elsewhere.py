@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 from edge_peers import connect, peer, send_h264, serving
+from loopback import served
 
 from luxxon_core.adapters.aiortc_edge import elsewhere
 from luxxon_core.kernel.clock import utc_now
@@ -69,14 +70,10 @@ async def test_an_answer_without_end_is_no_picture(monkeypatch: pytest.MonkeyPat
 
     app = web.Application()
     app.router.add_get("/whep/x/frame", endless)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    frames = elsewhere.ElsewhereFrames()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/whep/x"
-    assert await frames.frame(LiveInput("0" * 32, "one", "", url)) is None
-    await frames.close()
-    await runner.cleanup()
+    async with served(app) as url:
+        frames = elsewhere.ElsewhereFrames()
+        assert await frames.frame(LiveInput("0" * 32, "one", "", f"{url}/whep/x")) is None
+        await frames.close()
     assert sent < 20_000_000
 
 

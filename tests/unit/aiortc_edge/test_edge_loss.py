@@ -9,8 +9,8 @@ from collections.abc import Callable
 import av
 import pytest
 from edge_peers import Service, serving, until
+from edge_streams import CERTIFICATE, PICTURES
 from packet_peers import PacketPeer, Source
-from test_edge_transport import CERTIFICATE, PICTURES
 
 from luxxon_core.adapters.aiortc_edge import payload, rtp, sdp
 from luxxon_core.adapters.aiortc_edge.inbound import Inbound

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aioice import stun
 from edge_peers import Service, until
+from edge_streams import CERTIFICATE, Publishing, Watcher, publishing, watching
 from packet_peers import PacketPeer, rtp_header
-from test_edge_transport import CERTIFICATE, Publishing, Watcher, publishing, watching
 
 from luxxon_core.adapters.aiortc_edge import rtp, transport_cc
 from luxxon_core.adapters.aiortc_edge.mux import Endpoint, Mux

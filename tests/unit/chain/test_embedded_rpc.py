@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from rpc_node import ETHER, GWEI, Node
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
-from luxxon_core.adapters.chain import embedded_evm
 from luxxon_core.adapters.chain.artifacts import artifact
-from luxxon_core.adapters.chain.embedded import EmbeddedChain
 
-ETHER = 10**18
-GWEI = 10**9
 QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)")
 DATA = re.compile(r"0x([0-9a-f]{2})*")
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 HASH = re.compile(r"0x[0-9a-f]{64}")
 BLOOM = re.compile(r"0x[0-9a-f]{512}")
-
 FIELDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (QUANTITY, "number timestamp gasLimit gasUsed size difficulty totalDifficulty baseFeePerGas blobGasUsed"),
     (QUANTITY, "excessBlobGas type nonce value gas gasPrice maxFeePerGas maxPriorityFeePerGas chainId v r s"),
@@ -37,53 +30,6 @@ FIELDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (BLOOM, "logsBloom"),
 )
 FORMS = {name: form for form, names in FIELDS for name in names.split()}
-
-
-class Node:
-    """A client without any library between."""
-
-    def __init__(self, chain: EmbeddedChain, http: httpx.AsyncClient) -> None:
-        self.chain, self.http = chain, http
-
-    async def post(self, body: object) -> httpx.Response:
-        return await self.http.post(self.chain.rpc_url, json=body)
-
-    async def raw(self, body: bytes, content_type: str = "application/json") -> httpx.Response:
-        headers = {"Content-Type": content_type, "Origin": "https://elsewhere.example"}
-        return await self.http.post(self.chain.rpc_url, content=body, headers=headers)
-
-    async def call(self, method: str, *params: object) -> Any:
-        response = await self.post({"jsonrpc": "2.0", "id": 7, "method": method, "params": list(params)})
-        answer = response.json()
-        assert answer["jsonrpc"] == "2.0" and answer["id"] == 7
-        assert "result" in answer, answer
-        return answer["result"]
-
-    async def fails(self, method: str, *params: object) -> dict[str, Any]:
-        response = await self.post({"jsonrpc": "2.0", "id": "x", "method": method, "params": list(params)})
-        assert response.status_code == 200
-        error: dict[str, Any] = response.json()["error"]
-        return error
-
-    async def funded(self) -> LocalAccount:
-        account: LocalAccount = Account.create()
-        await self.chain.faucet(account.address, ETHER, 0)
-        return account
-
-    async def transfer(self, account: LocalAccount, nonce: int, **fields: Any) -> str:
-        transaction = {"to": "0x" + "22" * 20, "value": 1, "gas": 21_000, "nonce": nonce, "chainId": 31337}
-        fees = {} if "gasPrice" in fields else {"maxFeePerGas": 5 * GWEI, "maxPriorityFeePerGas": GWEI}
-        raw = account.sign_transaction(transaction | fees | fields).raw_transaction
-        tx_hash: str = await self.call("eth_sendRawTransaction", "0x" + raw.hex())
-        return tx_hash
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[Node]:
-    chain = await EmbeddedChain.start(None)
-    async with httpx.AsyncClient() as http:
-        yield Node(chain, http)
-    await chain.close()
 
 
 def assert_forms(document: dict[str, Any], *, but: tuple[str, ...] = ()) -> None:
@@ -310,111 +256,3 @@ async def test_the_faucet_gives_both_kinds_of_money(node: Node) -> None:
     for tx_hash in hashes:
         assert (await node.call("eth_getTransactionReceipt", tx_hash))["status"] == "0x1"
     assert int(await node.call("eth_getBalance", receiver, "latest"), 16) == ETHER
-
-
-@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-async def test_a_deeply_nested_body_is_refused_before_it_is_parsed(node: Node, opening: bytes) -> None:
-    closing = b"]" if opening == b"[" else b"}"
-    for depth, encoding in ((100_000, "utf-8"), (20_000, "utf-16"), (2_001, "utf-8")):
-        nested = (opening * depth + b"1" + closing * depth).decode().encode(encoding)
-        assert (await node.raw(nested)).json()["error"]["code"] == -32600
-    nested = opening * 1_900 + b"1" + closing * 1_900
-    request = b'{"id": 1, "method": "eth_getBalance", "params": [%b]}' % nested
-    assert (await node.raw(request)).json()["error"]["code"] == -32602
-    assert await node.call("eth_chainId") == "0x7a69"
-
-
-async def test_only_json_of_a_sane_size_is_read(node: Node) -> None:
-    request = b'{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}'
-    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
-        refused = await node.raw(request, content_type)
-        assert refused.status_code == 415 and refused.headers["access-control-allow-origin"] == "*"
-    large = await node.raw(request + b" " * 2**21)
-    assert large.status_code == 413 and large.headers["access-control-allow-origin"] == "*"
-    assert (await node.raw(request, "application/json; charset=utf-8")).json()["result"] == "0x7a69"
-    batch = b"[" + b",".join([request] * 101) + b"]"
-    assert (await node.raw(batch)).json()["error"]["message"] == "batch too large"
-
-
-HUGE = "0x" + "ff" * 32
-SOMEBODY = "0x" + "11" * 20
-CALL = {"to": SOMEBODY}
-
-
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("eth_getBlockByNumber", (HUGE, False)),
-        ("eth_getBlockByNumber", ({"blockNumber": HUGE}, False)),
-        ("eth_getBlockByNumber", ([], False)),
-        ("eth_getBalance", (SOMEBODY, HUGE)),
-        ("eth_getLogs", ({"fromBlock": HUGE},)),
-        ("eth_getLogs", ({"toBlock": 2**64},)),
-        ("eth_getLogs", ({"topics": 5},)),
-        ("eth_getLogs", ({"topics": {"a": 1}},)),
-        ("eth_getLogs", ({"address": [SOMEBODY] * 10_000},)),
-        ("eth_getStorageAt", (SOMEBODY, 2**256, "latest")),
-        ("eth_feeHistory", (1, HUGE)),
-        ("eth_feeHistory", (1, "latest", 5)),
-        ("eth_feeHistory", (1, "latest", [1] * 100_000)),
-        ("eth_call", (CALL | {"accessList": "x"},)),
-        ("eth_call", (CALL | {"accessList": ["x"]},)),
-        ("eth_call", (CALL | {"accessList": [{"address": SOMEBODY, "storageKeys": 5}]},)),
-        ("eth_call", (CALL | {"accessList": 5},)),
-        ("eth_estimateGas", (CALL | {"accessList": [5]},)),
-        ("eth_call", (CALL | {"value": 2**256},)),
-        ("luxxon_faucet", (SOMEBODY, [], {})),
-    ],
-)
-async def test_params_that_make_no_sense_are_the_callers_fault(
-    node: Node, method: str, params: tuple[object, ...]
-) -> None:
-    assert (await node.fails(method, *params))["code"] == -32602
-
-
-async def test_an_id_is_no_structure(node: Node) -> None:
-    answer = (await node.post({"jsonrpc": "2.0", "id": [[]], "method": "eth_chainId"})).json()
-    assert answer["id"] is None and answer["error"]["code"] == -32600
-
-
-def precompiled(address: int, size: int) -> str:
-    """Code that calls a precompile with ``size`` zero bytes for ever."""
-    return f"0x5b5f5f62{size:06x}5f60{address:02x}5afa505f56"
-
-
-@pytest.mark.parametrize(
-    "code",
-    ["0x5b5f56", precompiled(4, 32), precompiled(8, 192), precompiled(0x11, 128)],
-    ids=["jumps", "copies", "pairings", "hashes to curve"],
-)
-async def test_an_endless_loop_holds_the_chain_for_seconds_only(node: Node, code: str) -> None:
-    for method in ("eth_call", "eth_estimateGas"):
-        began = time.monotonic()
-        assert (await node.fails(method, {"data": code}))["code"] == -32000
-        assert time.monotonic() - began < 3.5
-    assert await node.call("eth_chainId") == "0x7a69"
-
-
-async def test_one_call_of_a_precompile_is_short_too(node: Node) -> None:
-    def status(address: int, size: int, first: int = 0) -> str:
-        # the first word of the input, the call's outcome as the result
-        return f"0x63{first:08x}60e01b5f525f5f62{size:06x}5f60{address:02x}5afa5f5260205ff3"
-
-    async def works(code: str) -> int:
-        return int(await node.call("eth_call", {"data": code}), 16)
-
-    assert await works(status(8, 4 * 192)) == 1
-    assert await works(status(8, 100 * 192)) == 0
-    assert await works(status(9, 213, 12)) == 1
-    assert await works(status(9, 213, 5_000_000)) == 0
-
-
-async def test_a_transaction_that_takes_too_long_is_not_mined(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded_evm, "MINING_SECONDS", 0.2)
-    account = await node.funded()
-    with pytest.raises(AssertionError, match="execution aborted"):
-        await node.transfer(account, 0, to="", value=0, gas=20_000_000, data="0x5b5f56")
-    assert await node.call("eth_getTransactionCount", account.address, "latest") == "0x0"
-    await node.transfer(account, 0)

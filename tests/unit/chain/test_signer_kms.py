@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 from eth_keys.datatypes import Signature as Recoverable
 from kms_service import CREDENTIALS, REGION, Kms, kms
+from loopback import served
 
 from luxxon_core.adapters.chain.keys import KeySource, signer_of
 from luxxon_core.adapters.chain.kms import ORDER, KmsSigner, recoverable
@@ -110,13 +111,7 @@ async def test_an_answer_that_gets_lost_is_asked_for_again(service: Kms) -> None
 
     app = web.Application()
     app.router.add_post("/", passed_on)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as endpoint:
         signer = await KmsSigner.open(service.key(), region=REGION, endpoint=endpoint)
         assert (await signer.sign_digest(os.urandom(32))).s <= ORDER // 2
-    finally:
-        await runner.cleanup()
     assert tried == {"TrentService.GetPublicKey": 3, "TrentService.Sign": 3}

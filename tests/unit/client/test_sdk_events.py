@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import served
 from wire_samples import SESSION
 
 from luxxon_core.client import ConnectionFailed, InvalidResponse, Luxxon, StreamEvent, events
@@ -130,14 +131,8 @@ async def room() -> AsyncIterator[Newsroom]:
     app.router.add_get("/events", room.stream)
     app.router.add_get("/sessions/{id}/events", room.stream)
     app.router.add_get("/sessions/{id}", room.get)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    room.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with served(app, shutdown_timeout=0.1, handler_cancellation=True) as room.url:
         yield room
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import pytest
 
+from luxxon_core.access.schemas import KeyArea
 from luxxon_core.client import Luxxon
 from luxxon_core.client.events import EventStream
 from luxxon_core.client.transport import IDEMPOTENCY_HEADER, Resource
@@ -55,11 +56,58 @@ CALLS: dict[str, tuple[str, Call]] = {
     "documents.docs_json": ("GET /docs-json", lambda api: api.documents.docs_json()),
     "documents.page": ("GET /docs", lambda api: api.documents.page()),
     "documents.llms_txt": ("GET /llms.txt", lambda api: api.documents.llms_txt()),
+    "webhooks.create": (
+        "POST /webhooks",
+        lambda api: api.webhooks.create("https://a.example", events=["session.state"], description="d"),
+    ),
+    "webhooks.list": ("GET /webhooks", lambda api: api.webhooks.list()),
+    "webhooks.get": ("GET /webhooks/{webhook_id}", lambda api: api.webhooks.get(ONE)),
+    "webhooks.update": (
+        "PATCH /webhooks/{webhook_id}",
+        lambda api: api.webhooks.update(
+            ONE, url="https://a.example", events=["session.state"], description="d", enabled=True
+        ),
+    ),
+    "webhooks.delete": ("DELETE /webhooks/{webhook_id}", lambda api: api.webhooks.delete(ONE)),
+    "webhooks.rotate": ("POST /webhooks/{webhook_id}/rotate", lambda api: api.webhooks.rotate(ONE)),
+    "webhooks.test": ("POST /webhooks/{webhook_id}/test", lambda api: api.webhooks.test(ONE)),
+    "webhooks.replay": (
+        "POST /webhooks/{webhook_id}/replay",
+        lambda api: api.webhooks.replay(ONE, delivery_id=OTHER, since=NOW),
+    ),
+    "webhooks.deliveries": (
+        "GET /webhooks/{webhook_id}/deliveries",
+        lambda api: api.webhooks.deliveries(ONE, state="FAILED", cursor=OTHER, limit=5),
+    ),
+    "webhooks.delivery": (
+        "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
+        lambda api: api.webhooks.delivery(ONE, OTHER),
+    ),
     "webhooks.video_event": (
         "POST /video/events/{token}",
         lambda api: api.webhooks.video_event(
             "t", webhook_auth="a", input_id="i", event_type="live_input.connected", updated_at=NOW
         ),
+    ),
+    "observations.create": (
+        "POST /observations",
+        lambda api: api.observations.create(
+            lat=1,
+            lng=2,
+            max_price_micro_usdc=10_000,
+            max_wait_seconds=30,
+            max_width=640,
+            wait=5,
+            workspace_id=ONE,
+        ),
+    ),
+    "observations.get": (
+        "GET /observations/{observation_id}",
+        lambda api: api.observations.get(ONE, wait=5),
+    ),
+    "observations.frame": (
+        "GET /observations/{observation_id}/frame",
+        lambda api: api.observations.frame(ONE),
     ),
     "coverage.list": ("GET /coverage", lambda api: api.coverage.list()),
     "demand.heatmap": ("GET /demand", lambda api: api.demand.heatmap()),
@@ -112,7 +160,9 @@ CALLS: dict[str, tuple[str, Call]] = {
     ),
     "workspaces.create_api_key": (
         "POST /workspaces/{workspace_id}/api-keys",
-        lambda api: api.workspaces.create_api_key(ONE, label="l", scopes=["sessions:read"]),
+        lambda api: api.workspaces.create_api_key(
+            ONE, label="l", scopes=["sessions:read"], daily_cap_micro_usdc=5, areas=[KeyArea(1, 2.5, 9)]
+        ),
     ),
     "workspaces.revoke_api_key": (
         "POST /workspaces/{workspace_id}/api-keys/{key_id}/revoke",
@@ -219,9 +269,12 @@ CALLS: dict[str, tuple[str, Call]] = {
 
 COMBINED = {
     "workspaces.set_availability",
+    "observations.give_up",
+    "observations.observe",
     "sessions.iterate",
     "sessions.wait_for",
     "wallet.iterate",
+    "webhooks.iterate",
     "request_live_view",
     "json",
     "raw",

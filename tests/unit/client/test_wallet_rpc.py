@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from loopback import served
 
 from luxxon_core.client import ConnectionFailed
 from luxxon_core.client import wallet as wallet_module
@@ -59,14 +60,10 @@ async def chain() -> AsyncIterator[Chain]:
     node = Node()
     app = web.Application()
     app.router.add_post("/", node.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    config = Config("test", 31337, "test", url, "", "0x" + "11" * 20, "0x" + "22" * 20)
-    async with ChainClient(config) as client:
-        yield node, client
-    await runner.cleanup()
+    async with served(app) as url:
+        config = Config("test", 31337, "test", f"{url}/", "", "0x" + "11" * 20, "0x" + "22" * 20)
+        async with ChainClient(config) as client:
+            yield node, client
 
 
 @pytest.mark.parametrize("lost", [OSError(), {"code": -32000, "message": "indexing is in progress"}])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from loopback import served
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 TOKEN = "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY"
@@ -91,11 +92,6 @@ async def cloudflare_server() -> AsyncIterator[CloudflareServer]:
     server = CloudflareServer()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/client/v4"
-    try:
+    async with served(app, shutdown_timeout=0.1, handler_cancellation=True) as url:
+        server.url = f"{url}/client/v4"
         yield server
-    finally:
-        await runner.cleanup()

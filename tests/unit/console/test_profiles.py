@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.profiles import ProfileTable, keep, keep_profile, load_console
@@ -26,11 +25,11 @@ def test_nothing_written_is_the_defaults() -> None:
 
 
 def test_a_profile_is_kept_for_its_owner_alone(file: Path) -> None:
-    keep_profile("acme", ProfileTable(url="https://api.acme.test", api_key=SecretStr('lxxn_"test\\')))
+    keep_profile("acme", ProfileTable(url="https://api.acme.test", api_key='lxxn_"test\\'))
     settings = load_console()
     assert settings.profile == "acme"
     profile = settings.profiles["acme"]
-    assert profile.api_key is not None and profile.api_key.get_secret_value() == 'lxxn_"test\\'
+    assert profile.api_key == 'lxxn_"test\\'
     assert profile.api_url == "https://api.acme.test/api/v1"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and "lxxn" not in repr(settings)
 
@@ -60,7 +59,7 @@ def test_a_file_written_in_another_way_is_left_alone(file: Path) -> None:
 
 
 def test_the_current_folder_turns_nobody_elsewhere(tmp_path: Path) -> None:
-    keep_profile("acme", ProfileTable(url="https://acme.test", api_key=SecretStr("k")))
+    keep_profile("acme", ProfileTable(url="https://acme.test", api_key="k"))
     (tmp_path / "luxxon.toml").write_text('[profiles.acme]\nurl = "https://evil.test"\n')
     assert load_console().profiles["acme"].url == "https://acme.test"
 

@@ -17,13 +17,6 @@ SESSION = "0f1e2d3c-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def desk() -> Desk:
-    made = Desk()
-    made.gate.set()
-    return made
-
-
-@pytest.fixture
 async def served(desk: Desk) -> AsyncIterator[Served]:
     async with serving(framed(desk)) as server:
         yield server

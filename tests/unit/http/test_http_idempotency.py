@@ -27,13 +27,6 @@ def idempotent(database: Database, *secrets: bytes) -> Idempotency:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    made = Desk()
-    made.gate.set()
-    return made
-
-
-@pytest.fixture
 async def served(desk: Desk, database: Database) -> AsyncIterator[Served]:
     async with serving(framed(desk, idempotency=idempotent(database))) as server:
         yield server

@@ -69,13 +69,6 @@ async def scraped(served: Served) -> Samples:
     return samples(response.text)
 
 
-@pytest.fixture
-def desk() -> Desk:
-    made = Desk()
-    made.gate.set()
-    return made
-
-
 async def test_requests_are_counted_by_pattern_never_by_path(desk: Desk) -> None:
     async with serving(measured(desk)) as served:
         for number in range(3):

@@ -35,13 +35,6 @@ class Counted(RequestMetrics):
         return self.answers()
 
 
-@pytest.fixture
-def desk() -> Desk:
-    made = Desk()
-    made.gate.set()
-    return made
-
-
 @pytest.mark.parametrize(
     "sent",
     [

@@ -13,7 +13,7 @@ import httpx
 import jsonschema
 import pytest
 from mcp import Client
-from mcp.types import CallToolResult
+from mcp.types import CallToolResult, TextContent
 
 from luxxon_core.client import Luxxon
 from luxxon_core.client.errors import ConnectionFailed, InvalidResponse, RateLimited
@@ -23,30 +23,14 @@ from luxxon_core.mcp_server.calls import Calls
 from luxxon_core.mcp_server.progress import Progress
 from luxxon_core.mcp_server.server import Caller, made
 from luxxon_core.mcp_server.tools import ROWS, TOOLS
+from tests.unit.client.wire_samples import SESSION
 
 ID = "6f0d1c1e-6d0b-4b43-9a60-0d1c7c6ff001"
 
 
 def session(state: str) -> dict[str, Any]:
-    return {
-        "id": ID,
-        "consumerWorkspaceId": str(uuid4()),
-        "operatorWorkspaceId": None,
-        "state": state,
-        "maxDurationSeconds": 30,
-        "waitTimeoutSeconds": 5,
-        "ratePerSecondMicroUsdc": "1000",
-        "holdMicroUsdc": "0",
-        "startedAt": None,
-        "endedAt": None,
-        "cleanSeconds": 0,
-        "chargedMicroUsdc": "0",
-        "settlementTxHash": None,
-        "videoBackendRef": None,
-        "createdAt": "2026-01-01T00:00:00.000Z",
-        "requestedLat": 1.0,
-        "requestedLng": 2.0,
-    }
+    asked = {"maxDurationSeconds": 30, "waitTimeoutSeconds": 5, "holdMicroUsdc": "0"}
+    return SESSION | asked | {"id": ID, "consumerWorkspaceId": str(uuid4()), "state": state}
 
 
 class Marketplace:
@@ -160,7 +144,10 @@ def test_only_what_moves_money_or_ends_something_is_no_reading() -> None:
 def test_an_error_has_the_contracts_fields(error: LuxxonError, told: dict[str, Any]) -> None:
     result = failure(error).result()
     assert result.is_error
-    assert result.structured_content == told
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    assert json.loads(content.text) == told
+    assert result.structured_content is None, "clients hold it against the output schema of a success"
 
 
 async def test_a_gateways_page_is_told_as_upstream() -> None:

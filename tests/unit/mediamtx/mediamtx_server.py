@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import encode_basic_auth, web
+from loopback import served
 
 CREDENTIALS = ("luxxon", "control-sekret")
 
@@ -101,11 +102,6 @@ async def mediamtx_server() -> AsyncIterator[MediaMtxServer]:
     server = MediaMtxServer()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with served(app, shutdown_timeout=0.1, handler_cancellation=True) as url:
+        server.url = url
         yield server
-    finally:
-        await runner.cleanup()

@@ -1,4 +1,4 @@
--- revision: 0008
+-- revision: 0011
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -548,3 +548,197 @@ ALTER TABLE session ADD COLUMN policy JSONB;
 COMMENT ON COLUMN session.policy IS 'what the device does for people''s privacy';
 
 UPDATE alembic_version SET version_num='0008' WHERE alembic_version.version_num = '0007';
+
+-- Running upgrade 0008 -> 0009
+
+CREATE TABLE webhook (
+    id UUID NOT NULL,
+    workspace_id UUID NOT NULL,
+    url TEXT NOT NULL,
+    description TEXT NOT NULL,
+    kinds TEXT[] NOT NULL,
+    secret BYTEA NOT NULL,
+    former_secret BYTEA,
+    former_until TIMESTAMP WITH TIME ZONE,
+    after_position BIGINT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    failing_since TIMESTAMP WITH TIME ZONE,
+    succeeded_at TIMESTAMP WITH TIME ZONE,
+    held_until TIMESTAMP WITH TIME ZONE,
+    disabled_at TIMESTAMP WITH TIME ZONE,
+    disabled_reason TEXT,
+    CONSTRAINT webhook_pkey PRIMARY KEY (id),
+    CONSTRAINT webhook_disabled_check CHECK ((disabled_at is null) = (disabled_reason is null)),
+    CONSTRAINT webhook_former_check CHECK ((former_secret is null) = (former_until is null)),
+    CONSTRAINT webhook_workspace_id_fkey FOREIGN KEY(workspace_id) REFERENCES workspace (id)
+);
+
+COMMENT ON COLUMN webhook.secret IS 'encrypted';
+
+COMMENT ON COLUMN webhook.former_secret IS 'encrypted; signs beside the other';
+
+COMMENT ON COLUMN webhook.after_position IS 'of the log, what was before is not told';
+
+COMMENT ON COLUMN webhook.failing_since IS 'null: the newest answer was good';
+
+COMMENT ON COLUMN webhook.held_until IS 'the receiver''s Retry-After';
+
+CREATE INDEX webhook_workspace_id_idx ON webhook (workspace_id);
+
+CREATE TABLE webhook_delivery (
+    number BIGINT GENERATED ALWAYS AS IDENTITY,
+    id UUID NOT NULL,
+    webhook_id UUID NOT NULL,
+    lane UUID NOT NULL,
+    cause TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    event_id BIGINT,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    next_attempt_at TIMESTAMP WITH TIME ZONE,
+    attempts JSONB DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT webhook_delivery_pkey PRIMARY KEY (number),
+    CONSTRAINT webhook_delivery_state_check CHECK (state in ('PENDING', 'SUCCEEDED', 'FAILED')),
+    CONSTRAINT webhook_delivery_cause_check CHECK (cause in ('EVENT', 'REPLAY', 'TEST')),
+    CONSTRAINT webhook_delivery_finished_check CHECK ((state = 'PENDING') = (finished_at is null)),
+    CONSTRAINT webhook_delivery_webhook_id_fkey FOREIGN KEY(webhook_id) REFERENCES webhook (id) ON DELETE CASCADE,
+    CONSTRAINT webhook_delivery_id_key UNIQUE (id)
+);
+
+COMMENT ON COLUMN webhook_delivery.number IS 'their order';
+
+COMMENT ON COLUMN webhook_delivery.id IS 'webhook-id';
+
+COMMENT ON COLUMN webhook_delivery.lane IS 'the session; what is of one lane is sent one by one';
+
+COMMENT ON COLUMN webhook_delivery.event_id IS 'no foreign key: the log is purged';
+
+COMMENT ON COLUMN webhook_delivery.body IS 'what is signed and sent, to the byte';
+
+CREATE INDEX webhook_delivery_page_idx ON webhook_delivery (webhook_id, number);
+
+CREATE INDEX webhook_delivery_lane_idx ON webhook_delivery (webhook_id, lane, number) WHERE state = 'PENDING';
+
+CREATE INDEX webhook_delivery_event_idx ON webhook_delivery (webhook_id, event_id);
+
+CREATE INDEX webhook_delivery_finished_idx ON webhook_delivery (finished_at) WHERE state <> 'PENDING';
+
+CREATE TABLE webhook_lane (
+    webhook_id UUID NOT NULL,
+    lane UUID NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    lease UUID,
+    CONSTRAINT webhook_lane_pkey PRIMARY KEY (webhook_id, lane),
+    CONSTRAINT webhook_lane_webhook_id_fkey FOREIGN KEY(webhook_id) REFERENCES webhook (id) ON DELETE CASCADE
+);
+
+COMMENT ON COLUMN webhook_lane.due_at IS 'of its first delivery, or of a lease';
+
+COMMENT ON COLUMN webhook_lane.lease IS 'of the server that is sending';
+
+CREATE INDEX webhook_lane_due_idx ON webhook_lane (webhook_id, due_at);
+
+CREATE TABLE webhook_tip (
+    lone BOOLEAN DEFAULT true NOT NULL,
+    position BIGINT NOT NULL,
+    CONSTRAINT webhook_tip_pkey PRIMARY KEY (lone),
+    CONSTRAINT webhook_tip_lone_check CHECK (lone)
+);
+
+COMMENT ON COLUMN webhook_tip.position IS 'of the log, made into deliveries';
+
+UPDATE alembic_version SET version_num='0009' WHERE alembic_version.version_num = '0008';
+
+-- Running upgrade 0009 -> 0010
+
+ALTER TABLE api_key ADD COLUMN daily_cap_uusdc BIGINT;
+
+COMMENT ON COLUMN api_key.daily_cap_uusdc IS 'what sessions created on one UTC day may cost; null: no cap';
+
+ALTER TABLE api_key ADD COLUMN session_cap_uusdc BIGINT;
+
+COMMENT ON COLUMN api_key.session_cap_uusdc IS 'what one session may cost; null: no cap';
+
+ALTER TABLE api_key ADD COLUMN areas JSONB;
+
+COMMENT ON COLUMN api_key.areas IS 'circles that its requests must lie in; null: anywhere';
+
+ALTER TABLE api_key ADD CONSTRAINT api_key_caps_check CHECK (daily_cap_uusdc >= 0 and session_cap_uusdc >= 0);
+
+ALTER TABLE session ADD COLUMN budget_key_id UUID;
+
+ALTER TABLE session ADD CONSTRAINT session_budget_key_id_fkey FOREIGN KEY(budget_key_id) REFERENCES api_key (id);
+
+COMMENT ON COLUMN session.budget_key_id IS 'the API key whose budget it counts against; null: none';
+
+CREATE INDEX session_budget_idx ON session (budget_key_id, created_at) WHERE budget_key_id is not null;
+
+UPDATE alembic_version SET version_num='0010' WHERE alembic_version.version_num = '0009';
+
+-- Running upgrade 0010 -> 0011
+
+ALTER TABLE session ADD COLUMN unit BOOLEAN DEFAULT false NOT NULL;
+
+COMMENT ON COLUMN session.unit IS 'sold as a whole: all of it is charged when something is delivered, else nothing';
+
+CREATE TABLE observation (
+    id UUID NOT NULL,
+    consumer_workspace_id UUID NOT NULL,
+    lat DOUBLE PRECISION NOT NULL,
+    lng DOUBLE PRECISION NOT NULL,
+    max_price_uusdc BIGINT NOT NULL,
+    max_width INTEGER,
+    rate_uusdc BIGINT NOT NULL,
+    unit_s INTEGER NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    deadline TIMESTAMP WITH TIME ZONE NOT NULL,
+    look_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    session_id UUID,
+    status TEXT NOT NULL,
+    reason TEXT,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    captured_at TIMESTAMP WITH TIME ZONE,
+    position_lat DOUBLE PRECISION,
+    position_lng DOUBLE PRECISION,
+    position_accuracy_m DOUBLE PRECISION,
+    position_source TEXT,
+    position_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT observation_pkey PRIMARY KEY (id),
+    CONSTRAINT observation_status_check CHECK (status in ('PENDING', 'READY', 'FAILED')),
+    CONSTRAINT observation_finished_check CHECK ((status = 'PENDING') = (finished_at is null)),
+    CONSTRAINT observation_reason_check CHECK ((status = 'FAILED') = (reason is not null)),
+    CONSTRAINT observation_captured_check CHECK ((status = 'READY') = (captured_at is not null)),
+    CONSTRAINT observation_price_check CHECK (status = 'FAILED' or rate_uusdc * unit_s <= max_price_uusdc),
+    CONSTRAINT observation_consumer_workspace_id_fkey FOREIGN KEY(consumer_workspace_id) REFERENCES workspace (id),
+    CONSTRAINT observation_session_id_fkey FOREIGN KEY(session_id) REFERENCES session (id)
+);
+
+COMMENT ON COLUMN observation.id IS 'that of its session, too';
+
+COMMENT ON COLUMN observation.max_width IS 'of the frame, in pixels; null: as it comes';
+
+COMMENT ON COLUMN observation.unit_s IS 'the price is the rate for so many seconds';
+
+COMMENT ON COLUMN observation.session_id IS 'null: it was never asked for';
+
+COMMENT ON COLUMN observation.reason IS 'of a FAILED one';
+
+CREATE INDEX observation_due_idx ON observation (look_at) WHERE status = 'PENDING';
+
+CREATE TABLE observation_frame (
+    observation_id UUID NOT NULL,
+    jpeg BYTEA NOT NULL,
+    bytes INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT observation_frame_pkey PRIMARY KEY (observation_id),
+    CONSTRAINT observation_frame_observation_id_fkey FOREIGN KEY(observation_id) REFERENCES observation (id)
+);
+
+CREATE INDEX observation_frame_expires_at_idx ON observation_frame (expires_at, observation_id);
+
+UPDATE alembic_version SET version_num='0011' WHERE alembic_version.version_num = '0010';

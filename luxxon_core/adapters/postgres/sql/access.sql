@@ -14,8 +14,9 @@ with gone as (delete from challenge where expires_at < $1 returning 1) select co
 
 -- name: add_key
 insert into api_key
-    (id, workspace_id, hash, prefix, label, environment, scopes, created_at, created_by_wallet)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+    (id, workspace_id, hash, prefix, label, environment, scopes, created_at, created_by_wallet,
+     daily_cap_uusdc, session_cap_uusdc, areas)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb);
 
 -- name: key_by_hash
 select * from api_key where hash = $1;
@@ -31,6 +32,18 @@ returning *;
 
 -- name: touch_key
 update api_key set last_used_at = $2 where id = $1;
+
+-- name: lock_key
+-- not "for update", so that sessions with a foreign key to it can be added meanwhile
+select from api_key where id = $1 for no key update;
+
+-- name: spent
+select budget_key_id, sum(
+    case when state in ('REQUESTED', 'ASSIGNED', 'LIVE', 'PAUSED') then hold_uusdc else charged_uusdc end
+)::bigint as uusdc
+from session
+where budget_key_id = any ($1::uuid[]) and created_at >= $2 and created_at < $3
+group by budget_key_id;
 
 -- name: add_member
 insert into workspace_member (workspace_id, wallet_address, role, created_at) values ($1, $2, $3, $4);

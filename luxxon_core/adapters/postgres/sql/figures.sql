@@ -12,3 +12,10 @@ group by state;
 
 -- name: waiting
 select waits_for, count(*) as number from settlement where waits_for is not null group by waits_for;
+
+-- name: webhooks
+-- numbers are given in order, so that the index of what is pending is enough
+select pending.number,
+    (select extract(epoch from $1 - created_at)::double precision from webhook_delivery
+     where number = pending.first) as oldest_s
+from (select count(*) as number, min(number) as first from webhook_delivery where state = 'PENDING') pending;

@@ -1,8 +1,8 @@
 -- name: add
 insert into session
     (id, consumer_workspace_id, state, requested_lat, requested_lng, geofence_radius_m, max_duration_s,
-     wait_timeout_s, rate_uusdc, hold_uusdc, platform_fee_bps, created_at)
-values ($1, $2, 'REQUESTED', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+     wait_timeout_s, rate_uusdc, hold_uusdc, platform_fee_bps, created_at, budget_key_id, unit)
+values ($1, $2, 'REQUESTED', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (id) do nothing
 returning id;
 
@@ -14,7 +14,8 @@ left join settlement p on p.session_id = s.id
 where s.id = any($1::uuid[]);
 
 -- name: sights
-select s.id, s.state, s.consumer_workspace_id, s.operator_workspace_id, l.uid, l.edge, l.whip_url, l.whep_url
+select s.id, s.state, s.consumer_workspace_id, s.operator_workspace_id, s.unit, l.uid, l.edge, l.whip_url,
+       l.whep_url
 from session s
 left join live_input l on l.session_id = s.id and l.deleted_at is null
 where s.id = any($1::uuid[]);

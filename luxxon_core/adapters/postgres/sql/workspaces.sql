@@ -20,9 +20,11 @@ where m.wallet_address = $1 and w.deleted_at is null
 order by w.created_at, w.id;
 
 -- name: save
+-- to go ONLINE renews when it was seen, and not where: a point from long before would pass for one of now
 update workspace
 set name = $2, availability = $3, wished_availability = $4, coverage_lat = $5, coverage_lng = $6,
-    coverage_radius_m = $7, device_kind = $8, idle_since = $9, last_seen_at = $10
+    coverage_radius_m = $7, device_kind = $8, idle_since = $9, last_seen_at = $10,
+    last_lat = case when $10 > last_seen_at + interval '1 minute' then null else last_lat end
 where id = $1;
 
 -- name: occupy

@@ -4,7 +4,7 @@ Both flavours share these tables; what differs (functions and indexes over geogr
 migrations behind the same names, ``lx_covers`` first of all.
 """
 
-from luxxon_core.adapters.postgres.tables import market, money
+from luxxon_core.adapters.postgres.tables import market, money, observations, webhooks
 from luxxon_core.adapters.postgres.tables.base import metadata
 
-__all__ = ["market", "metadata", "money"]
+__all__ = ["market", "metadata", "money", "observations", "webhooks"]

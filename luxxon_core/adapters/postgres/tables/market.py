@@ -82,6 +82,14 @@ api_key = Table(
     moment("grace_period_end"),
     moment("created_at", nullable=False),
     Column("created_by_wallet", Text, nullable=False),
+    Column(
+        "daily_cap_uusdc",
+        BigInteger,
+        comment="what sessions created on one UTC day may cost; null: no cap",
+    ),
+    Column("session_cap_uusdc", BigInteger, comment="what one session may cost; null: no cap"),
+    Column("areas", JSONB, comment="circles that its requests must lie in; null: anywhere"),
+    CheckConstraint("daily_cap_uusdc >= 0 and session_cap_uusdc >= 0", name="caps"),
 )
 
 challenge = Table(
@@ -119,6 +127,18 @@ session = Table(
     Column("charged_uusdc", BigInteger, nullable=False, server_default="0"),
     Column("controls", ARRAY(Text), comment="what the operator's device lets others do with its camera"),
     Column("policy", JSONB, comment="what the device does for people's privacy"),
+    Column(
+        "unit",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="sold as a whole: all of it is charged when something is delivered, else nothing",
+    ),
+    Column(
+        "budget_key_id",
+        ForeignKey("api_key.id"),
+        comment="the API key whose budget it counts against; null: none",
+    ),
     CheckConstraint(
         "state in ('REQUESTED', 'ASSIGNED', 'LIVE', 'PAUSED', 'ENDED', 'EXPIRED', 'CANCELLED')", name="state"
     ),
@@ -137,6 +157,12 @@ session = Table(
         "session_consumer_open_idx",
         "consumer_workspace_id",
         postgresql_where=text("state in ('REQUESTED', 'ASSIGNED', 'LIVE')"),
+    ),
+    Index(
+        "session_budget_idx",
+        "budget_key_id",
+        "created_at",
+        postgresql_where=text("budget_key_id is not null"),
     ),
 )
 

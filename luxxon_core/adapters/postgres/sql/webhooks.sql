@@ -1,0 +1,89 @@
+-- name: add
+insert into webhook (id, workspace_id, url, description, kinds, secret, created_at, after_position)
+select $1, $2, $3, $4, $5, $6, $7, coalesce((select position from event_tip), 0)
+where (select count(*) from webhook where workspace_id = $2) < $8
+returning *;
+
+-- name: begin_mark
+insert into webhook_tip (position) values (coalesce((select position from event_tip), 0))
+on conflict (lone) do nothing;
+
+-- name: get
+select * from webhook where workspace_id = $1 and id = $2;
+
+-- name: lock
+select * from webhook where workspace_id = $1 and id = $2 for no key update;
+
+-- name: of_workspace
+select * from webhook where workspace_id = $1 order by created_at, id;
+
+-- name: save
+update webhook
+set url = $2, description = $3, kinds = $4, secret = $5, former_secret = $6, former_until = $7,
+    failing_since = $8, held_until = $9, disabled_at = $10, disabled_reason = $11
+where id = $1;
+
+-- name: renew
+update webhook set after_position = coalesce((select position from event_tip), 0) where id = $1;
+
+-- name: remove
+delete from webhook where workspace_id = $1 and id = $2 returning id;
+
+-- name: any
+select exists (select from webhook where disabled_at is null);
+
+-- name: page
+select number, id, webhook_id, lane, cause, kind, event_id, '' as body, state, created_at, finished_at,
+    next_attempt_at, attempts
+from webhook_delivery
+where webhook_id = $1 and ($2::text is null or state = $2)
+  and ($3::uuid is null or number < (select number from webhook_delivery where id = $3))
+order by number desc
+limit $4;
+
+-- name: get_delivery
+select * from webhook_delivery where webhook_id = $1 and id = $2;
+
+-- name: missed
+select e.*, null::text as uid
+from event e
+where (e.consumer_workspace_id = $2 or e.operator_workspace_id = $2)
+  and e.position > $5 and e.position <= greatest((select position from webhook_tip), $6::bigint)
+  and e.at >= $4 and e.kind = any ($3::text[])
+  and not exists (
+      select from webhook_delivery d
+      where d.webhook_id = $1 and d.event_id = e.position and d.state in ('PENDING', 'SUCCEEDED')
+  )
+order by e.position
+limit $7;
+
+-- name: queue
+insert into webhook_delivery (id, webhook_id, lane, cause, kind, event_id, body, state, created_at)
+select p.id, p.webhook_id, p.lane, p.cause, p.kind, p.event_id, p.body, 'PENDING', $8
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+    with ordinality as p (id, webhook_id, lane, cause, kind, event_id, body, place)
+order by p.place;
+
+-- name: open_lanes
+-- an update that changes nothing waits for who is about to delete the row, where "do nothing" would not
+insert into webhook_lane (webhook_id, lane, due_at)
+select distinct p.webhook_id, p.lane, $3::timestamptz
+from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, lane)
+order by 1, 2
+on conflict (webhook_id, lane) do update set due_at = webhook_lane.due_at;
+
+-- name: ring
+select pg_notify('luxxon_webhook', '');
+
+-- name: cancel
+with given_up as (
+    update webhook_delivery set state = 'FAILED', finished_at = $2, next_attempt_at = null
+    where webhook_id = $1 and state = 'PENDING'
+    returning 1
+)
+select count(*) from given_up;
+
+-- name: close_lanes
+-- in the order in which lanes are opened
+with held as (select lane from webhook_lane where webhook_id = $1 order by lane for update)
+delete from webhook_lane l using held where l.webhook_id = $1 and l.lane = held.lane;

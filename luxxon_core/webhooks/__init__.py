@@ -1,0 +1,1 @@
+"""Webhooks: what happens to sessions, sent to the workspace's own server."""
