@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from luxxon_core.profiles import ProfileTable
     from luxxon_tui.store.follow import Follower
 
-GIVE_UP_SECONDS, PARTED_SECONDS = 3.0, 20.0
+GIVE_UP_SECONDS, PARTED_SECONDS = 3.0, 45.0
 FOLLOW = "luxxon_tui.store.follow"
 """Imported beside the loop, and after the first paint: it brings the schemas of the whole API."""
 
@@ -46,7 +46,8 @@ class ServerLink:
         """Is told what has become of a server that runs on this machine."""
         self._changed = asyncio.Event()
         self.connected: Connected | None = None
-        self._task: asyncio.Task[object] | None = None
+        self._opened: set[asyncio.Task[object]] = set()
+        """Those that run :meth:`open`: the newest, and former ones on their way out."""
         self.follower: Follower | None = None
         self.profile_name = ""
         self._acting: str | None = None
@@ -69,13 +70,18 @@ class ServerLink:
     async def open(self, name: str, profile: ProfileTable) -> None:
         """Connect and fill the store until cancelled; what keeps it from that is told there, until
         :meth:`retry`."""
-        store, self.profile_name, self._task = self._store, name, asyncio.current_task()
+        store, self.profile_name, former = self._store, name, set(self._opened)
+        if (task := asyncio.current_task()) is not None:
+            self._opened.add(task)
+            task.add_done_callback(self._opened.discard)
         if self.follower is not None:
             self.follower.part()  # its way out may take longer than the next one's way in
         if store.readiness.value is not Readiness.IDLE:
             store.forget()
         store.readiness.set(Readiness.LOADING)
         follow = await asyncio.to_thread(import_module, FOLLOW)
+        if profile.embedded and former:  # its data directory is in use until it is closed
+            await asyncio.wait(former, timeout=PARTED_SECONDS)
         while True:
             store.readiness.set(Readiness.LOADING)
             try:
@@ -111,8 +117,8 @@ class ServerLink:
 
     async def parted(self) -> None:
         """Wait until what :meth:`open` opened is closed, after it was cancelled."""
-        if self._task is not None:
-            await asyncio.wait((self._task,), timeout=PARTED_SECONDS)
+        if self._opened:
+            await asyncio.wait(set(self._opened), timeout=PARTED_SECONDS)
 
     async def _give_up(self, api: Luxxon) -> None:
         """End what has been asked for and still runs, so that it is paid as it is and holds no camera."""

@@ -38,6 +38,7 @@ from luxxon_tui.widgets.question import Question, question_card
 
 SAMPLE_SECONDS = 0.5
 FRAME_SECONDS = 1 / 30
+PARTS = 6
 SIDE_NARROW, SIDE_WIDE, SIDE_WIDEST = 24, 34, 60
 NARROW_BELOW, WIDE_BELOW = 5, 9
 """Rows under the picture: caption, bar, moments and timeline with their gaps; and with section lines."""
@@ -116,6 +117,12 @@ class LiveScreen(ScreenPane):
     def _picture(self) -> Picture:
         return self.query_one(Picture)
 
+    @property
+    def _stands(self) -> bool:
+        """Whether its parts are there: what comes while the console closes finds some of them gone."""
+        parts = self.query("Header, Picture, #under, #below, #side, #body")
+        return self.is_mounted and len(parts) == PARTS
+
     def on_mount(self) -> None:
         self._sampling = self.set_interval(SAMPLE_SECONDS, self._tick)
         self._draw()
@@ -171,6 +178,8 @@ class LiveScreen(ScreenPane):
 
     async def _views(self, feed: SessionFeed) -> None:
         async for view in feed.views():
+            if not self._stands:
+                return
             self.take(view)
 
     def _close_video(self) -> None:
@@ -206,6 +215,8 @@ class LiveScreen(ScreenPane):
             await video.close()
 
     def _show(self, source: object) -> None:
+        if not self._stands:
+            return
         first = self._picture.latest is None
         self._picture.show(source)  # type: ignore[arg-type]
         if first or self.scene.signal.stalled:
@@ -222,7 +233,7 @@ class LiveScreen(ScreenPane):
     # -- what goes out
 
     def _draw(self) -> None:
-        if not self.is_mounted:
+        if not self._stands:
             return
         scene = self.scene = self._named(replace(self.scene, driver=self._picture.driver_name))
         full, wide = self._full, self.has_class("-wide")
@@ -255,7 +266,8 @@ class LiveScreen(ScreenPane):
             super().redraw_header()
             return
         rows = self.header_rows  # alone with the picture, the banner is all that is left
-        self.query_one(Header).redraw(lambda width: rows(width)[2:])
+        for found in self.query(Header):
+            found.redraw(lambda width: rows(width)[2:])
 
     # -- keys
 

@@ -33,7 +33,7 @@ def test_a_terminal_that_goes_away_closes_the_console(
     def unheard(_number: int, _frame: object) -> None:
         raise AssertionError("SIGHUP was not handled")
 
-    monkeypatch.setattr("luxxon_tui.app.run_console", run)
+    monkeypatch.setattr("luxxon_tui.program.run_console", run)
     before = signal.signal(signal.SIGHUP, unheard)
     try:
         assert main() == INTERRUPTED and left == ["clean"]
