@@ -43,7 +43,7 @@ async def test_a_top_up_shows_as_approval_and_deposit(wire: Wire) -> None:
         assert event["amountUsdc"] == str(POOL)
         assert event["relatedSession"] is None
         assert event["txHash"].startswith("0x") and event["confirmedAt"].endswith("Z")
-    assert int(newest["blockNumber"]) == int(oldest["blockNumber"]) + 1
+    assert int(newest["blockNumber"]) > int(oldest["blockNumber"]), "others' blocks may lie between"
     state = await wire.data("GET", "/wallet", auth=tenant)
     assert state["trackedBalance"] == str(POOL)
     assert int(state["lastSyncBlock"]) >= int(newest["blockNumber"])
