@@ -64,6 +64,7 @@ class PostOffice:
     queue: PgQueue
     fan_out: FanOut
     posts: list[Post] = field(default_factory=list)
+    deliveries_at_once: int = 1024
 
     async def hire(
         self,
@@ -84,7 +85,7 @@ class PostOffice:
             new_id,
             random.random,
             policy,
-            Limits(lease=lease),
+            Limits(self.deliveries_at_once, lease),
         )
         tasks = [asyncio.create_task(self._turns(courier)), asyncio.create_task(self._fan(courier))]
         post = Post(courier, tasks, used)
@@ -115,7 +116,7 @@ class PostOffice:
     async def settled(self, seconds: float = 20) -> None:
         """Until nothing is pending and all of the log is told."""
         async with asyncio.timeout(seconds):
-            while await self.count("state = 'PENDING'") or not await self.told():
+            while not await self.told() or await self.count("state = 'PENDING'"):
                 await asyncio.sleep(0.02)
 
     async def told(self) -> bool:
@@ -139,9 +140,13 @@ class PostOffice:
                 await asyncio.sleep(0.02)
         return found
 
-    async def age(self, webhook: Webhook, failing_since: datetime) -> None:
+    async def age(self, webhook: Webhook, failing_since: datetime, failed_at: datetime | None = None) -> None:
+        """Have it failed since then, without a pause, until ``failed_at`` or now."""
         await self.room.market.rows(
-            "update webhook set failing_since = $2 where id = $1", webhook.id, failing_since
+            "update webhook set failing_since = $2, failed_at = $3 where id = $1",
+            webhook.id,
+            failing_since,
+            failed_at or utc_now(),
         )
 
 

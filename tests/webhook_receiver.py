@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,12 @@ class Hit:
     headers: dict[str, str]
     body: bytes
     at: float
+    request: web.Request | None = field(default=None, repr=False, compare=False)
+
+    async def hung_up(self) -> None:
+        """Until whoever sent it waits for an answer no longer."""
+        while self.request is not None and self.request.transport is not None:
+            await asyncio.sleep(0.02)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -58,6 +64,10 @@ class Receiver:
     hits: list[Hit] = field(default_factory=list)
     answered: Counter[str] = field(default_factory=Counter)
     """How often each webhook-id was answered 2xx."""
+    paths: Counter[str] = field(default_factory=Counter)
+    """Requests by path."""
+    busy: int = 0
+    """Requests that are being answered."""
     taken: list[Hit] = field(default_factory=list)
     """Those that were, in the order of the answers."""
     behave: Behaviour = lambda _: 200
@@ -92,15 +102,33 @@ class Receiver:
         async with asyncio.timeout(seconds), self.grown:
             await self.grown.wait_for(true)
 
+    async def quiet(self) -> None:
+        """Until every request that came has its answer; whoever comes meanwhile is cut off."""
+        self.behave = lambda _: None
+        await self.until(lambda: not self.busy)
+
     async def _take(self, request: web.Request) -> web.StreamResponse:
+        self.busy += 1
+        try:
+            return await self._answered(request)
+        finally:
+            self.busy -= 1
+            async with self.grown:
+                self.grown.notify_all()
+
+    async def _answered(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         hit = Hit(
             headers.get("webhook-id", ""),
             headers,
             await request.read(),
             asyncio.get_running_loop().time(),
+            request,
         )
         self.hits.append(hit)
+        self.paths[request.path] += 1
+        async with self.grown:
+            self.grown.notify_all()
         reply = self.behave(hit)
         if isinstance(reply, Awaitable):
             reply = await reply
@@ -113,8 +141,6 @@ class Receiver:
         if 200 <= response.status < 300 and heard:  # who has hung up waits for no answer
             self.answered[hit.id] += 1
             self.taken.append(hit)
-        async with self.grown:
-            self.grown.notify_all()
         return response
 
 
@@ -126,6 +152,11 @@ async def receiving() -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         await receiver.close()
+
+
+def names(hits: Iterable[Hit]) -> list[str]:
+    """The streams of which requests tell, in their order."""
+    return [hit.payload["data"]["videoBackendRef"] for hit in hits]
 
 
 def decoded(secret: str) -> bytes:

@@ -6,14 +6,24 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    DummyCookieJar,
+    InvalidURL,
+    TCPConnector,
+)
+from aiohttp.abc import AbstractResolver
 
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.webhooks.domain import Answer, Target, allowed_address, retry_after
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
-    from aiohttp.abc import AbstractResolver
 
 TIMEOUT_S = 15.0
 DRAIN_SECONDS = 1.0
@@ -58,13 +68,11 @@ class HttpSender:
             await session.close()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        from aiohttp import ClientError, InvalidURL
-
         loop = asyncio.get_running_loop()
         began = loop.time()
 
         def answer(status: int | None, fault: str | None, after: str | None = None) -> Answer:
-            asked = retry_after(after, self._clock())
+            asked = None if after is None else retry_after(after, self._clock())
             return Answer(status, fault, round((loop.time() - began) * 1000), asked)
 
         try:
@@ -81,8 +89,6 @@ class HttpSender:
         return found
 
     def _open(self) -> ClientSession:
-        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-
         if self._session is None:
             connector = TCPConnector(
                 limit=0,
@@ -124,8 +130,6 @@ def _fault(status: int) -> str | None:
 
 def _told(error: Exception) -> str:
     """What may be told of a failure."""
-    from aiohttp import ClientConnectorCertificateError, ClientConnectorDNSError, ClientSSLError
-
     cause = getattr(error, "os_error", error)
     if REFUSED in str(cause):  # where several addresses were tried, their errors are told as one
         return REFUSED
@@ -140,8 +144,9 @@ def _told(error: Exception) -> str:
 
 async def _drain(response: ClientResponse) -> None:
     """Read a short rest of the answer; hang up on a long or slow one."""
-    from aiohttp import ClientError
-
+    if response.content.is_eof():  # it came with the head
+        response.release()
+        return
     read = 0
     try:
         async with asyncio.timeout(DRAIN_SECONDS):

@@ -39,8 +39,10 @@ LOOK_SECONDS = 1.0
 SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 5000
 REPORT_SECONDS = 1.0
-NICENESS = 5
+NICENESS = 10
 """Below the API's priority: where there is not enough for both, deliveries wait."""
+GATHER_SECONDS = 0.02
+"""Between two looks at the log, so that what is published meanwhile is made into deliveries together."""
 NAME_THREADS = 64
 """Names are looked up in threads, and a look-up may hang."""
 OPEN_FILES = 4096
@@ -86,6 +88,7 @@ async def serve(begin: Begin, ended: asyncio.Future[None]) -> None:
             while await fan_out.step(utc_now()):
                 courier.stir()
             courier.stir()
+            await asyncio.sleep(GATHER_SECONDS)
 
         async def sweep(now: datetime) -> bool:
             async with database.begin() as tx:

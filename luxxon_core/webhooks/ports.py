@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -85,6 +85,15 @@ class Finding:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What follows from answers that are stored: webhooks that were disabled for them, and the next
+    deliveries of lanes that are kept, to be attempted by who settled."""
+
+    disabled: Sequence[UUID] = ()
+    following: Sequence[Job] = field(default=(), repr=False)
+
+
 class Queue(Protocol):
     """What is to be sent, shared by all servers: each lane is leased by one at a time."""
 
@@ -98,7 +107,7 @@ class Queue(Protocol):
         self, tx: Tx, now: datetime, until: datetime, lease: UUID, busy: Mapping[UUID, int], limit: int
     ) -> list[Job]:
         """The first delivery of each of up to ``limit`` lanes that are due and leased by nobody; fewer where
-        a webhook has many under way.
+        a webhook has many under way, or a workspace.
 
         Args:
             until: when another server may take them.
@@ -106,10 +115,11 @@ class Queue(Protocol):
         """
         ...
 
-    async def settle(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> list[UUID]:
-        """Store how attempts went and give their lanes back; the webhooks that were disabled for it.
+    async def settle(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> Settled:
+        """Store how attempts went and give their lanes back, or go on with them.
 
-        A success counts also where the lease was lost in the meantime.
+        A success counts also where the lease was lost in the meantime. What is settled a second time changes
+        nothing, and nothing that follows from it is lost.
         """
         ...
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from post_office import PostOffice, post_office
-from webhook_receiver import Hit, Receiver, receiving
+from post_office import PostOffice
+from webhook_receiver import Hit, Receiver, names
 
 from luxxon_core.adapters.postgres import figures
 from luxxon_core.adapters.postgres.database import Database
@@ -22,22 +22,6 @@ from luxxon_core.webhooks.domain import State
 from luxxon_core.webhooks.ports import Finding
 
 LEASE = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def office(database: Database, dsn: str) -> AsyncIterator[PostOffice]:
-    async with post_office(dsn) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as opened:
-        yield opened
-
-
-def names(hits: list[Hit]) -> list[str]:
-    return [hit.payload["data"]["videoBackendRef"] for hit in hits]
 
 
 class Shut:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from luxxon_core.adapters.postgres.events import CHANNEL, _event, _failures
 from luxxon_core.adapters.postgres.webhooks import PgDeliveries
 from luxxon_core.kernel.errors import DatabaseError
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.webhooks.domain import Cause, Health, Job
-from luxxon_core.webhooks.ports import Due, Finding
+from luxxon_core.webhooks.domain import TRIED, Cause, Health, Job, State
+from luxxon_core.webhooks.ports import Due, Finding, Settled
 
 if TYPE_CHECKING:
     import asyncpg
@@ -33,6 +33,10 @@ WEBHOOK_CHANNEL = "luxxon_webhook"
 UNDER_WAY = 64
 """Deliveries of one webhook at once, in one server: a slow receiver is to leave room for others."""
 UNDER_WAY_FAILING = 2
+UNDER_WAY_WORKSPACE = 128
+"""Of all webhooks of a workspace: a few of them, all slow, are to leave room for other workspaces."""
+KEPT = timedelta(seconds=1)
+"""A lane is kept for its next delivery for so long, then it waits behind the webhook's other lanes."""
 ANSWER_SECONDS = 5.0
 
 
@@ -75,17 +79,19 @@ class PgQueue:
             list(busy.values()),
             limit,
             lease,
+            UNDER_WAY_WORKSPACE,
         )
         if not lanes:
             return []
-        columns = [row["webhook_id"] for row in lanes], [row["lane"] for row in lanes]
-        return [_job(row, lease, now) for row in await held.fetch(SQL["heads"], *columns)]
+        columns = ([row[name] for row in lanes] for name in ("webhook_id", "lane", "head"))
+        keep = now + min(KEPT, (until - now) / 4)
+        return [_job(row, lease, keep, now) for row in await held.fetch(SQL["heads"], *columns)]
 
-    async def settle(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> list[UUID]:
+    async def settle(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> Settled:
         if not findings:
-            return []
+            return Settled()
         held = connection(tx)
-        await held.execute(SQL["lock_webhooks"], list({one.job.webhook_id for one in findings}))
+        await self._tell_health(tx, findings, now)
         rows = [
             (
                 one.job.number,
@@ -97,16 +103,18 @@ class PgQueue:
             for one in sorted(findings, key=lambda one: one.job.number)
         ]
         await held.execute(SQL["record"], *(list(column) for column in zip(*rows, strict=True)), now)
-        lanes = [(one.job, one.verdict.next_at) for one in findings]
-        await self._give_back(tx, lanes, now)
-        await self._tell_health(tx, findings, now)
         disabled = await self._disable(tx, findings, now)
+        lanes = []
+        for one in findings:
+            kept = one.verdict.state is not State.PENDING and now < one.job.keep_until
+            lanes.append((one.job, one.verdict.next_at, kept))
+        following = await self._give_back(tx, lanes, now)
         for webhook_id in disabled:
             await self._deliveries.cancel(tx, webhook_id, now)
-        return disabled
+        return Settled(disabled, following)
 
     async def release(self, tx: Tx, jobs: Sequence[Job], now: datetime) -> None:
-        await self._give_back(tx, [(job, None) for job in jobs], now)
+        await self._give_back(tx, [(job, None, False) for job in jobs], now)
 
     async def sweep(self, tx: Tx, before: datetime, now: datetime, limit: int) -> int:
         held = connection(tx)
@@ -116,19 +124,20 @@ class PgQueue:
             count += await self._deliveries.cancel(tx, row["webhook_id"], now)
         return count + int(await held.fetchval(SQL["purge"], before, limit))
 
-    async def _give_back(self, tx: Tx, lanes: Sequence[tuple[Job, datetime | None]], now: datetime) -> None:
+    async def _give_back(
+        self, tx: Tx, lanes: Sequence[tuple[Job, datetime | None, bool]], now: datetime
+    ) -> list[Job]:
+        """Free lanes until they are due, but for those to be kept that go on: their next deliveries."""
         if not lanes:
-            return
+            return []
         held = connection(tx)
-        leased = (
-            [job.webhook_id for job, _ in lanes],
-            [job.lane for job, _ in lanes],
-            [job.lease for job, _ in lanes],
-        )
+        told = sorted((job.webhook_id, job.lane, job.lease, next_at, keep) for job, next_at, keep in lanes)
         # first the lock, then a look at what is pending: who adds to a lane holds it until that is committed
-        await held.execute(SQL["lock_lanes"], *leased)
-        await held.execute(SQL["end_lanes"], *leased)
-        await held.execute(SQL["free_lanes"], *leased, [next_at for _, next_at in lanes], now)
+        locked = await held.fetch(SQL["lock_lanes"], *(list(column) for column in zip(*told, strict=True)))
+        names = "webhook_id", "lane", "lease", "head", "next_at", "keep"
+        rows = await held.fetch(SQL["give_back"], *([one[name] for one in locked] for name in names), now)
+        until = {(job.webhook_id, job.lane): job.keep_until for job, _, _ in lanes}
+        return [_job(row, row["lease"], until[row["webhook_id"], row["lane"]], now) for row in rows]
 
     async def _tell_health(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> None:
         told: dict[UUID, tuple[bool, datetime | None]] = {}
@@ -139,8 +148,8 @@ class PgQueue:
                 told[one.job.webhook_id] = (good or one.attempt.fault is None, max(holds, default=None))
         ids = sorted(told)
         columns = ids, [told[one][0] for one in ids], [told[one][1] for one in ids]
-        if ids:
-            await connection(tx).execute(SQL["health"], *columns, now)
+        concerned = list({one.job.webhook_id for one in findings})
+        await connection(tx).execute(SQL["health"], concerned, *columns, now, TRIED)
 
     async def _disable(self, tx: Tx, findings: Sequence[Finding], now: datetime) -> list[UUID]:
         reasons = {one.job.webhook_id: one.verdict.disable for one in findings if one.verdict.disable}
@@ -189,11 +198,12 @@ class PgBell:
         self._rung.set()
 
 
-def _job(row: Mapping[str, Any], lease: UUID, now: datetime) -> Job:
+def _job(row: Mapping[str, Any], lease: UUID, keep_until: datetime, now: datetime) -> Job:
     overlaps = row["former_until"] is not None and now < row["former_until"]
     return Job(
         number=row["number"],
         lease=lease,
+        keep_until=keep_until,
         delivery_id=row["id"],
         webhook_id=row["webhook_id"],
         lane=row["lane"],
@@ -204,5 +214,5 @@ def _job(row: Mapping[str, Any], lease: UUID, now: datetime) -> Job:
         url=row["url"],
         secret=row["secret"],
         former_secret=row["former_secret"] if overlaps else None,
-        health=Health(row["failing_since"]),
+        health=Health(row["failing_since"], row["failed_at"], row["untried"]),
     )

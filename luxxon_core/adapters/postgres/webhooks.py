@@ -105,8 +105,6 @@ class PgDeliveries:
             (one.id, one.webhook_id, one.lane, one.cause, one.kind, one.position, one.body) for one in planned
         ]
         await held.execute(SQL["queue"], *(list(column) for column in zip(*rows, strict=True)), now)
-        lanes = [one.webhook_id for one in planned], [one.lane for one in planned]
-        await held.execute(SQL["open_lanes"], *lanes, now)
         if any(one.cause is not Cause.EVENT for one in planned):  # who makes them of events sends them too
             await held.execute(SQL["ring"])
 

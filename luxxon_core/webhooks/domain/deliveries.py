@@ -22,6 +22,8 @@ MOST_WEBHOOKS = 16
 """Of a workspace."""
 GIVE_UP = timedelta(hours=24)
 """A delivery is attempted for so long, and at least once."""
+TRIED = timedelta(hours=1)
+"""A receiver counts as failing for so long after an attempt at most: then nobody knows. The longest pause."""
 TEST_KIND = "webhook.test"
 USUAL_KINDS = tuple(kind for kind in Kind if kind is not Kind.TELEMETRY_SAMPLE)
 """What is told where nothing else is asked for: a sample a second of every session is a stream's business."""
@@ -146,9 +148,23 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of a webhook's receiver when a delivery is attempted."""
+    """What is known of a webhook's receiver when a delivery is attempted.
 
-    failing_since: datetime | None
+    Attributes:
+        failed_at: when an attempt failed last.
+        untried: of the time from ``failing_since`` until then, that in which nothing was attempted.
+    """
+
+    failing_since: datetime | None = None
+    failed_at: datetime | None = None
+    untried: timedelta = timedelta()
+
+    def failing_for(self, now: datetime) -> timedelta:
+        """How long it has failed, without the time in which it had no chance to do better."""
+        if self.failing_since is None:
+            return timedelta()
+        idle = now - (self.failed_at or self.failing_since) - TRIED
+        return now - self.failing_since - self.untried - max(idle, timedelta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +173,13 @@ class Job:
 
     Attributes:
         number: of the row.
+        keep_until: how long the lane's later deliveries may follow at once.
         tried: how many attempts there were before.
     """
 
     number: int
     lease: UUID
+    keep_until: datetime
     delivery_id: UUID
     webhook_id: UUID
     lane: UUID
@@ -181,11 +199,11 @@ class Policy:
 
     Attributes:
         first_retry, longest_retry: back-off doubles from the one to the other.
-        disable_after: a receiver that answered nothing with success for so long is disabled.
+        disable_after: a receiver that failed for so long is disabled (:meth:`Health.failing_for`).
     """
 
     first_retry: timedelta = timedelta(seconds=5)
-    longest_retry: timedelta = timedelta(hours=1)
+    longest_retry: timedelta = TRIED
     give_up: timedelta = GIVE_UP
     disable_after: timedelta = timedelta(hours=72)
 
@@ -270,8 +288,7 @@ def judge(job: Job, answer: Answer, now: datetime, policy: Policy, chance: float
 
 
 def _worn_out(job: Job, answer: Answer, now: datetime, policy: Policy) -> str | None:
-    since = job.health.failing_since
-    if since is None or now - since < policy.disable_after:
+    if job.health.failing_since is None or job.health.failing_for(now) < policy.disable_after:
         return None
     hours = round(policy.disable_after.total_seconds() / 3600, 1)
     return f"no delivery succeeded for {hours:g} hours; the last one: {answer.fault}"

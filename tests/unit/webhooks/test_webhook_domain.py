@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from uuid import UUID
@@ -44,9 +45,8 @@ statuses = st.sampled_from([None, 301, 307, 400, 404, 408, 410, 429, 500, 503])
 def job(
     *, tried: int = 0, made: datetime = NOON, cause: Cause = Cause.EVENT, failing: datetime | None = None
 ) -> Job:
-    return Job(
-        1, ONE, ONE, ONE, ONE, cause, "{}", made, tried, "https://a.example", b"", None, Health(failing)
-    )
+    health = Health(failing, NOON if failing else None)
+    return Job(1, ONE, NOON, ONE, ONE, ONE, cause, "{}", made, tried, "https://a.example", b"", None, health)
 
 
 def failed(status: int | None = 500, asked: datetime | None = None) -> Answer:
@@ -119,6 +119,21 @@ def test_a_success_is_final_whenever_it_comes(tried: int, hours: int, chance: fl
 def test_gone_disables_at_once() -> None:
     verdict = judge(job(), failed(410), NOON, Policy(), 0.5)
     assert (verdict.state, verdict.disable) == (State.FAILED, "the receiver answered 410 Gone")
+
+
+def test_a_receiver_that_is_not_tried_does_not_fail() -> None:
+    """It was down for a day, then nothing happened for a week: the next failure is no ninth day of them."""
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    down = Health(NOON, NOON + day)
+    assert down.failing_for(NOON + day) == day
+    assert down.failing_for(NOON + day + hour) == day + hour
+    assert down.failing_for(NOON + 8 * day) == day + hour
+    again = Health(NOON, NOON + 9 * day, untried=7 * day - hour)
+    assert again.failing_for(NOON + 9 * day) == 2 * day + hour
+    assert Health().failing_for(NOON) == timedelta()
+    for health, disabled in ((down, False), (again, False), (replace(again, untried=5 * day), True)):
+        verdict = judge(replace(job(), health=health), failed(), NOON + 10 * day, Policy(), 0.5)
+        assert (verdict.disable is not None) is disabled
 
 
 @pytest.mark.parametrize(("hours", "disabled"), [(71, False), (72, True), (500, True)])

@@ -9,7 +9,9 @@ on conflict do nothing;
 insert into event (kind, session_id, consumer_workspace_id, operator_workspace_id, data, at)
 select $1, s.id, s.consumer_workspace_id, s.operator_workspace_id, given.data::jsonb, coalesce(given.at, now())
 from unnest($2::uuid[], $3::text[], $4::timestamptz[]) as given (session_id, data, at)
-join session s on s.id = given.session_id
+cross join lateral (  -- by its key, however many there are: a join may read all sessions for a few hundred
+    select id, consumer_workspace_id, operator_workspace_id from session where id = given.session_id offset 0
+) as s
 on conflict do nothing;
 
 -- name: add_samples

@@ -20,7 +20,9 @@ select * from webhook where workspace_id = $1 order by created_at, id;
 -- name: save
 update webhook
 set url = $2, description = $3, kinds = $4, secret = $5, former_secret = $6, former_until = $7,
-    failing_since = $8, held_until = $9, disabled_at = $10, disabled_reason = $11
+    failing_since = $8, held_until = $9, disabled_at = $10, disabled_reason = $11,
+    failed_at = case when $8::timestamptz is null then null else failed_at end,
+    untried = case when $8::timestamptz is null then '0' else untried end
 where id = $1;
 
 -- name: renew
@@ -58,27 +60,32 @@ order by e.position
 limit $7;
 
 -- name: queue
-insert into webhook_delivery (id, webhook_id, lane, cause, kind, event_id, body, state, created_at)
-select p.id, p.webhook_id, p.lane, p.cause, p.kind, p.event_id, p.body, 'PENDING', $8
-from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[])
-    with ordinality as p (id, webhook_id, lane, cause, kind, event_id, body, place)
-order by p.place;
-
--- name: open_lanes
--- an update that changes nothing waits for who is about to delete the row, where "do nothing" would not
-insert into webhook_lane (webhook_id, lane, due_at)
-select distinct p.webhook_id, p.lane, $3::timestamptz
-from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, lane)
-order by 1, 2
-on conflict (webhook_id, lane) do update set due_at = webhook_lane.due_at;
+-- and the lanes: an update that changes nothing waits for who is about to delete the row, where "do nothing"
+-- would not
+with made as (
+    insert into webhook_delivery (id, webhook_id, lane, cause, kind, event_id, body, state, created_at)
+    select p.id, p.webhook_id, p.lane, p.cause, p.kind, p.event_id, p.body, 'PENDING', $8
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+        with ordinality as p (id, webhook_id, lane, cause, kind, event_id, body, place)
+    order by p.place
+    returning webhook_id, lane, number
+)
+insert into webhook_lane (webhook_id, lane, due_at, head)
+select webhook_id, lane, $8, min(number)
+from made
+group by webhook_id, lane
+order by webhook_id, lane
+on conflict (webhook_id, lane) do update set head = least(webhook_lane.head, excluded.head);
 
 -- name: ring
 select pg_notify('luxxon_webhook', '');
 
 -- name: cancel
 with given_up as (
-    update webhook_delivery set state = 'FAILED', finished_at = $2, next_attempt_at = null
-    where webhook_id = $1 and state = 'PENDING'
+    update webhook_delivery d set state = 'FAILED', finished_at = $2, next_attempt_at = null
+    from webhook_lane l
+    where l.webhook_id = $1 and d.webhook_id = $1 and d.lane = l.lane and d.number >= l.head
+      and d.state = 'PENDING'
     returning 1
 )
 select count(*) from given_up;

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Interval,
     LargeBinary,
     Table,
     Text,
@@ -36,6 +37,14 @@ webhook = Table(
     Column("after_position", BigInteger, nullable=False, comment="of the log, what was before is not told"),
     moment("created_at", nullable=False),
     Column("failing_since", DateTime(timezone=True), comment="null: the newest answer was good"),
+    Column("failed_at", DateTime(timezone=True), comment="the newest attempt that failed, to about 10 s"),
+    Column(
+        "untried",
+        Interval,
+        nullable=False,
+        server_default=text("'0'::interval"),
+        comment="of the time since failing_since, that in which nothing was attempted",
+    ),
     moment("succeeded_at"),
     Column("held_until", DateTime(timezone=True), comment="the receiver's Retry-After"),
     moment("disabled_at"),
@@ -64,15 +73,9 @@ webhook_delivery = Table(
     CheckConstraint("cause in ('EVENT', 'REPLAY', 'TEST')", name="cause"),
     CheckConstraint("(state = 'PENDING') = (finished_at is null)", name="finished"),
     Index("webhook_delivery_page_idx", "webhook_id", "number"),
-    Index(
-        "webhook_delivery_lane_idx",
-        "webhook_id",
-        "lane",
-        "number",
-        postgresql_where=text("state = 'PENDING'"),
-    ),
+    # none holds what a delivery's end changes, not even in a condition: the end writes no index
+    Index("webhook_delivery_lane_idx", "webhook_id", "lane", "number"),
     Index("webhook_delivery_event_idx", "webhook_id", "event_id"),
-    Index("webhook_delivery_finished_idx", "finished_at", postgresql_where=text("state <> 'PENDING'")),
 )
 
 webhook_lane = Table(
@@ -82,6 +85,7 @@ webhook_lane = Table(
     Column("lane", Uuid, primary_key=True),
     Column("due_at", DateTime(timezone=True), nullable=False, comment="of its first delivery, or of a lease"),
     Column("lease", Uuid, comment="of the server that is sending"),
+    Column("head", BigInteger, nullable=False, comment="no delivery before this number is pending"),
     Index("webhook_lane_due_idx", "webhook_id", "due_at"),
 )
 
