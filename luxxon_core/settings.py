@@ -272,6 +272,9 @@ class Settings(ChainSettings, PluginSettings):
     """What an observation costs, in seconds at the rate of its place."""
     observation_kept_s: float = Field(default=604_800, gt=0)
     """Seconds for which the frame of an observation can be fetched."""
+    observation_record_s: float = Field(default=2_592_000, ge=86_400)
+    """Seconds for which an observation can be read after it has finished, longer while its frame is kept; its
+    session and receipt stay. One that cost too much to be asked for is forgotten after a day."""
     observation_frame_kb: int = Field(default=1024, ge=8)
     """Of one such frame at most; a larger one is made smaller."""
     observation_store_mb: int = Field(default=4096, ge=1)

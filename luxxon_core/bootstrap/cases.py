@@ -160,7 +160,7 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
             revealed(settings.video_webhook_auth),
         ),
         sessions=cases,
-        observations=_observations(settings, cases, dispatch, clock),
+        observations=_observations(settings, cases, dispatch, feed, clock),
         links=Links(
             cases,
             telemetry,
@@ -188,8 +188,9 @@ def wired(parts: Parts, settings: Settings, public_url: str, clock: Clock) -> Ca
 
 
 def _observations(
-    settings: Settings, sessions: SessionCases, dispatch: Dispatch, clock: Clock
+    settings: Settings, sessions: SessionCases, dispatch: Dispatch, feed: Feed, clock: Clock
 ) -> Observations:
+    from luxxon_core.adapters.light import PillowLightmeter
     from luxxon_core.adapters.postgres.observations import PgObservations
     from luxxon_core.observations.usecases import Observations, Policy
 
@@ -198,8 +199,9 @@ def _observations(
         timedelta(seconds=settings.observation_kept_s),
         settings.observation_frame_kb << 10,
         settings.observation_store_mb << 20,
+        timedelta(seconds=settings.observation_record_s),
     )
-    return Observations(PgObservations(), sessions, dispatch, clock, policy)
+    return Observations(PgObservations(), PillowLightmeter(), sessions, dispatch, feed, clock, policy)
 
 
 def _deposits(parts: Parts, settings: Settings, uow: UnitOfWork, store: SettlementStore) -> SponsoredDeposits:

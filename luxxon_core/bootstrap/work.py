@@ -17,6 +17,7 @@ ALIVE_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 STALE_SECONDS = 5.0
 WEBHOOK_SECONDS = 1.0
+HEAR_SECONDS = 5.0
 REPAIR_SECONDS = 600.0
 PURGE_SECONDS = 300.0
 CHAIN_SECONDS = {"embedded": (0.1, 0.25), "external": (1.0, 1.0)}
@@ -36,7 +37,8 @@ def begin(workers: Workers, settings: Settings, parts: Parts, cases: Cases, idem
     workers.every("session sweep", SWEEP_SECONDS, cases.sessions.sweep)
     workers.every("abandoned sweep", SWEEP_SECONDS, cases.sessions.sweep_abandoned)
     workers.every("teardown sweep", SWEEP_SECONDS, cases.sessions.sweep_torn_down)
-    workers.every("observations", 0, cases.observations.turn)
+    workers.every("observations", 0, cases.observations.run)
+    workers.every("observation waiters", HEAR_SECONDS, cases.observations.hear)
     workers.every("stale telemetry sweep", STALE_SECONDS, cases.telemetry.sweep_stale)
     if parts.relays:
         workers.every("relayer", relay_seconds, cases.relay.submit)

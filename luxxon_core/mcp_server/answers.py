@@ -28,12 +28,14 @@ class Answer:
 
     Attributes:
         opened: a session that the call has opened and leaves running: who hears nothing of it cannot end it.
+        owed: a session that the call has opened and could not end: it is still to be ended.
     """
 
     body: msgspec.Struct | str | None = None
     pictures: Sequence[bytes] = ()
     failed: bool = False
     opened: str | None = field(default=None, kw_only=True)
+    owed: str | None = field(default=None, kw_only=True)
 
     def result(self) -> CallToolResult:
         """The result; an error has its JSON as text alone, for clients hold structured content against the
@@ -55,10 +57,10 @@ def image(jpeg: bytes) -> ImageContent:
 
 
 class Unobserved(LuxxonError):
-    """A session came to nothing, and is over.
+    """A session came to nothing.
 
     Attributes:
-        session: as it was left.
+        session: as it was left, or was last known.
         cause: why.
     """
 
@@ -73,22 +75,31 @@ class NotLive(ExternalError):
     code, status, default_message = "TIMEOUT", 504, "no camera went LIVE in time"
 
 
+def status_of(error: LuxxonError) -> int:
+    """The HTTP status that came, or that of our own error where none did."""
+    return (isinstance(error, InvalidResponse) and error.http_status) or error.status
+
+
+def retryable(error: LuxxonError) -> bool:
+    """Whether the same call may do better later."""
+    status = status_of(error)
+    return status in (408, 429) or status >= 500 or isinstance(error, ExternalError)
+
+
 def failure(error: LuxxonError) -> Answer:
     """The contract's error: ``code``, ``status`` and what else is known."""
     session: Session | None = None
     if isinstance(error, Unobserved):
         session, error = error.session, error.cause
-    status, upstream = error.status, None
-    if isinstance(error, InvalidResponse):
-        status, upstream = error.http_status or error.status, error.upstream
-    retryable = status in (408, 429) or status >= 500 or isinstance(error, ExternalError)
+    status = status_of(error)
+    upstream = error.upstream if isinstance(error, InvalidResponse) else None
     return Answer(
         Failure(
             code=error.code,
             status=status,
             message=error.message if error.message != f"{error.code} ({status})" else UNSET,
             detail=error.detail or UNSET,
-            retryable=retryable,
+            retryable=retryable(error),
             upstream=" ".join(upstream[:UPSTREAM].split()) if upstream else UNSET,
             session_id=UNSET if session is None else session.id,
             state=UNSET if session is None else session.state,

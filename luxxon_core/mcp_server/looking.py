@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 from msgspec import UNSET
 
-from luxxon_core.client import Luxxon
+from luxxon_core.client import Luxxon, Retry
 from luxxon_core.client.sessions import Picture
 from luxxon_core.kernel.errors import FrameNotAvailable, InvalidState, LuxxonError
 from luxxon_core.kernel.wire import Timestamp
-from luxxon_core.mcp_server.answers import Answer, NotLive, Unobserved
+from luxxon_core.mcp_server.answers import Answer, NotLive, Unobserved, failure
 from luxxon_core.mcp_server.calls import OVER, let_go
 from luxxon_core.mcp_server.progress import Progress
 from luxxon_core.mcp_server.schemas import (
@@ -32,6 +33,8 @@ PICTURE_SECONDS = 15.0
 LOOK_AGAIN = 0.25
 OBSERVATION_SECONDS = 30
 """What an observation may cost at most: it ends with its first picture."""
+PROMPT, ENDING_SECONDS = Retry(seconds=3.0), 5.0
+"""How long a picture that is there waits for the end of its session; that goes on being tried after it."""
 MOST_MISSES = 5
 """Looks in a row without a new picture, after which to watch on is the caller's decision."""
 MOST_BYTES = 6 << 20
@@ -62,22 +65,29 @@ async def observe(api: Luxxon, asked: Observe, progress: Progress) -> Answer:
     wait = asked.wait_timeout_seconds
     total = wait + PICTURE_SECONDS
     session = await _created(api, asked.lat, asked.lng, OBSERVATION_SECONDS, wait, None)
+    picture: Picture | None = None
+    cause: LuxxonError = FrameNotAvailable()
     try:
-        async with progress.ticking(total, "waiting for a camera"):
-            await api.sessions.dispatch(session.id)
-            session = await api.sessions.wait_for(session.id, "LIVE", timeout=wait)
-            if session.state != "LIVE":
-                raise NotLive(f"session:state:{session.state}")
-        async with progress.ticking(total, "waiting for a picture"):
-            picture = await _first(api, session.id, asked.max_width)
-        session = await let_go(api, session.id)
+        try:
+            async with progress.ticking(total, "waiting for a camera"):
+                await api.sessions.dispatch(session.id)
+                session = await api.sessions.wait_for(session.id, "LIVE", timeout=wait)
+                if session.state != "LIVE":
+                    raise NotLive(f"session:state:{session.state}")
+            async with progress.ticking(total, "waiting for a picture"):
+                picture = await _first(api, session.id, asked.max_width)
+        except LuxxonError as error:
+            cause = error
+        ended = await _ended(api, session.id)
     except asyncio.CancelledError:
         await _let_go(api, session.id)
         raise
-    except LuxxonError as error:
-        with suppress(LuxxonError):
-            session = await let_go(api, session.id)
-        raise Unobserved(session, error) from error
+    session, owed = ended or session, None if ended else session.id
+    if picture is None:
+        return replace(failure(Unobserved(session, cause)), owed=owed)
+    hint = f'The session is over. get_receipt("{session.id}") has the bill, get_settlement its payment.'
+    if owed is not None:
+        hint = _being_ended(session)
     body = Observed(
         session_id=session.id,
         state=session.state,
@@ -87,29 +97,34 @@ async def observe(api: Luxxon, asked: Observe, progress: Progress) -> Answer:
         clean_seconds=session.clean_seconds,
         charged_micro_usdc=session.charged_micro_usdc,
         settlement_tx_hash=session.settlement_tx_hash,
-        hint=f'The session is over. get_receipt("{session.id}") has the bill, get_settlement its payment.',
+        hint=hint,
     )
-    return Answer(body, [picture])
+    return Answer(body, [picture], owed=owed)
 
 
 async def watch(api: Luxxon, asked: Watch, progress: Progress) -> Answer:
     session_id = str(asked.session_id)
+    owed = None
     try:
-        pictures, stopped = await _pictures(api, session_id, asked, progress)
+        pictures, stopped, session = await _pictures(api, session_id, asked, progress)
         if asked.end_when_done and stopped != "OVER":
-            session = await let_go(api, session_id)
+            ended = await _ended(api, session_id)
+            session, owed = ended or session, None if ended else session_id
         else:
-            session = await api.sessions.get(session_id)
+            with suppress(LuxxonError):  # the pictures are there, and are paid
+                session = await api.sessions.get(session_id)
     except asyncio.CancelledError:
         await _let_go(api, session_id)
         raise
     if session.state in OVER:
         hint = f'The session is over. get_receipt("{session_id}") has the bill.'
+    elif owed is not None:
+        hint = _being_ended(session)
     else:
         hint = f'The meter runs. Call watch again, or end_session("{session_id}") when you have seen enough.'
     seen = [Seen(Timestamp.of(one.captured_at), len(one)) for one in pictures]
     body = Watched(session_id, session.state, len(seen), seen, stopped, hint)  # type: ignore[arg-type]
-    return Answer(body, pictures)
+    return Answer(body, pictures, owed=owed)
 
 
 async def _created(
@@ -138,6 +153,24 @@ async def _let_go(api: Luxxon, session_id: str) -> None:
     """On the way out: who cancelled hears no error, and the session's own limits hold if all else fails."""
     with suppress(LuxxonError):
         await let_go(api, session_id)
+
+
+async def _ended(api: Luxxon, session_id: str) -> Session | None:
+    """The session once it is over; None when that takes longer than an answer should wait for it."""
+    try:
+        async with asyncio.timeout(ENDING_SECONDS):
+            return await let_go(api, session_id, PROMPT)
+    except (LuxxonError, TimeoutError):
+        return None
+
+
+def _being_ended(session: Session) -> str:
+    """Of a session that was LIVE when it was last heard of: its bill is made up when it ends."""
+    return (
+        f"The session could not be ended yet, and goes on being ended: until then "
+        f"{session.rate_per_second_micro_usdc} µUSDC a second, {session.hold_micro_usdc} at most. "
+        f'get_receipt("{session.id}") has the bill when it is over; end_session("{session.id}") ends it, too.'
+    )
 
 
 def _not_dispatched(session: Session, error: LuxxonError) -> Answer:
@@ -216,8 +249,8 @@ async def _first(api: Luxxon, session_id: str, max_width: int | None) -> Picture
 
 async def _pictures(
     api: Luxxon, session_id: str, asked: Watch, progress: Progress
-) -> tuple[list[Picture], str]:
-    """New pictures of a LIVE session, and why there are no more of them.
+) -> tuple[list[Picture], str, Session]:
+    """New pictures of a LIVE session, why there are no more of them, and the session as last heard of.
 
     Raises:
         InvalidState: the session is not LIVE yet.
@@ -234,16 +267,16 @@ async def _pictures(
             picture = None
         misses = 0 if picture is not None else misses + 1
         if misses == MOST_MISSES:
-            return pictures, "STALLED"
+            return pictures, "STALLED", session
         if picture is not None:
             if pictures and sum(map(len, pictures)) + len(picture) > MOST_BYTES:
-                return pictures, "SIZE"
+                return pictures, "SIZE", session
             pictures.append(picture)
             await progress.tell(len(pictures), asked.max_frames, f"{len(picture)} bytes")
             if len(pictures) == asked.max_frames:
-                return pictures, "FRAMES"
+                return pictures, "FRAMES", session
         session = await api.sessions.wait_for(session_id, "ENDED", timeout=asked.every_seconds)
-    return pictures, "OVER"
+    return pictures, "OVER", session
 
 
 async def _next(api: Luxxon, session_id: str, asked: Watch, last: Picture | None) -> Picture | None:

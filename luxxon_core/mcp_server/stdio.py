@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST_LINE = 1 << 20
 """Bytes of one message: arguments are small."""
+CLOSE_SECONDS = 5.0
+"""How long we go on ending what calls could not end."""
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -92,6 +94,7 @@ async def serve(base_url: str, api_key: str | None) -> int:
         log.warning("mcp host gone")
         code = 1
     finally:
+        await calls.close(CLOSE_SECONDS)
         for number in STOPS:
             loop.remove_signal_handler(number)
         if api is not None:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from luxxon_core.kernel.errors import InvalidState
 from luxxon_core.kernel.geo import Circle, Point
-from luxxon_core.media.domain import Frame
+from luxxon_core.media.domain import Frame, PictureFault
 from luxxon_core.sessions.domain import TERMINAL, Session, State
 from luxxon_core.telemetry.domain import Window
 
@@ -25,6 +25,9 @@ SMALLEST_WIDTH = 16
 """Pixels: no frame is made smaller."""
 RECENT = timedelta(minutes=1)
 """How old the operator's own word on where it is may be, to count as the position of a frame."""
+BLACK_MEAN, BLACK_DEVIATION = 10.0, 5.0
+"""Luma from 0 to 255 below which a picture is black, as the media edges have it: a covered lens stays below
+both, a street by night does not."""
 
 
 class Status(StrEnum):
@@ -79,6 +82,18 @@ class Asked:
     max_wait_s: int
     max_price_uusdc: int
     max_width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Of a picture: mean and standard deviation of luma from 0 to 255, averaged over its parts."""
+
+    mean: float
+    deviation: float
+
+    @property
+    def black(self) -> bool:
+        return self.mean < BLACK_MEAN and self.deviation < BLACK_DEVIATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,19 +193,23 @@ def why(session: Session, deadline: datetime) -> Reason:
     return Reason.NO_VIDEO if session.started_at is None else Reason.NO_PICTURE
 
 
-def sellable(frame: Frame, session: Session, windows: Iterable[Window]) -> bool:
+def sellable(
+    frame: Frame, session: Session, windows: Iterable[Window], faults: Iterable[PictureFault] = ()
+) -> bool:
     """Whether a frame shows what was asked for: it is of the LIVE session and not from before it, and nothing
-    says that the camera is elsewhere or its video broken, or was when the frame was captured. Edges give out
-    whole decoded pictures alone."""
+    says that the camera is elsewhere, its video broken or its picture faulty, or was when the frame was
+    captured. Edges give out whole decoded pictures alone; whether one is black its :class:`Light` says."""
     if (
         session.state is not State.LIVE
         or session.started_at is None
         or frame.captured_at < session.started_at
     ):
         return False
+    stretches = [(one.opened_at, one.closed_at) for one in windows]
+    stretches += [(one.opened_at, one.closed_at) for one in faults]
     return all(
-        one.closed_at is not None and not one.opened_at <= frame.captured_at < one.closed_at
-        for one in windows
+        closed_at is not None and not opened_at <= frame.captured_at < closed_at
+        for opened_at, closed_at in stretches
     )
 
 

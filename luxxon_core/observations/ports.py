@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import Frame
-from luxxon_core.observations.domain import Observation, Position
+from luxxon_core.observations.domain import Light, Observation, Position
 
 
 class Store(Protocol):
@@ -20,6 +21,10 @@ class Store(Protocol):
 
     async def get(self, tx: Tx, observation_id: UUID) -> Observation | None:
         """The observation, with what is kept of its frame now."""
+        ...
+
+    async def finished(self, tx: Tx, ids: Collection[UUID]) -> list[UUID]:
+        """Those of the observations that are READY or FAILED."""
         ...
 
     async def claim(self, tx: Tx, now: datetime, again: datetime, limit: int) -> list[Observation]:
@@ -47,6 +52,25 @@ class Store(Protocol):
         than ``most_bytes``; at most ``limit`` of each. Returns how many."""
         ...
 
+    async def purge_records(
+        self, tx: Tx, asked_before: datetime, refused_before: datetime, limit: int
+    ) -> int:
+        """Delete observations that finished at these moments or before and have no frame any more: those that
+        had a session, and those that never had one; at most ``limit`` of each. Returns how many."""
+        ...
+
     async def position(self, tx: Tx, operator_workspace_id: UUID, at: datetime) -> Position | None:
         """Where an operator's camera was, as far as it has been told."""
+        ...
+
+
+class Lightmeter(Protocol):
+    """Says how light a picture is."""
+
+    async def measured(self, frame: Frame) -> Light:
+        """The light of a frame.
+
+        Raises:
+            VideoError: its JPEG cannot be read.
+        """
         ...

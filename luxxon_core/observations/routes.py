@@ -8,21 +8,12 @@ from uuid import UUID
 from luxxon_core.http.operation import Access, Answer, Binary, Call, Media, Operation
 from luxxon_core.http.prefer import APPLIED, PREFER, preferred_wait
 from luxxon_core.http.principal import Permission, budgeted
-from luxxon_core.kernel.errors import (
-    Conflict,
-    ExternalError,
-    FrameNotAvailable,
-    InsufficientCredit,
-    InvalidInput,
-    NotAuthorized,
-    NotFound,
-    WorkspaceNotFound,
-)
+from luxxon_core.kernel.errors import FrameNotAvailable, InvalidInput, NotAuthorized, NotFound
 from luxxon_core.media.schemas import CAPTURED_AT, CONTENT_TYPE, SIZE, picture_headers, unchanged
 from luxxon_core.observations.domain import Observation as DomainObservation
 from luxxon_core.observations.schemas import Observation, ObservationRequest
 from luxxon_core.observations.usecases import Observations
-from luxxon_core.sessions.routes import CREATE, READ
+from luxxon_core.sessions.routes import CREATE, NOT_CREATED, READ
 from luxxon_core.settlement.usecases import Receipts
 
 ONE = "/observations/{observation_id}"
@@ -96,18 +87,7 @@ def operations(observations: Observations, receipts: Receipts, public_url: str) 
             permission=Permission.OPERATE,
             waits=True,
             creates=True,
-            errors=(
-                InsufficientCredit("session:insufficientCredit"),
-                InsufficientCredit("session:holds"),
-                NotAuthorized("session:notConsumer"),
-                NotAuthorized("apiKey:area"),
-                NotAuthorized("apiKey:sessionCap:60"),
-                NotAuthorized("apiKey:dailyCap:60"),
-                InvalidInput("observation:maxPriceMicroUsdc"),
-                Conflict("session:id"),
-                WorkspaceNotFound,
-                ExternalError,
-            ),
+            errors=(InvalidInput("observation:maxPriceMicroUsdc"), *NOT_CREATED),
         ),
         Operation(
             method="GET",

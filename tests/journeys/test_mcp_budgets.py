@@ -11,6 +11,7 @@ import pytest_asyncio
 from agents_place import BEFORE, BRUSSELS, NOW, SCOPES, SILENT, Place, hosting, told
 
 from luxxon_core.access.domain import budget_day
+from luxxon_core.client import Luxxon
 from luxxon_core.http.principal import Area, Budget
 from luxxon_core.kernel.clock import iso, utc_now
 from luxxon_core.kernel.geo import Circle, Point
@@ -62,6 +63,31 @@ async def test_an_agent_learns_the_cap_what_is_left_and_when_it_resets(
         assert spent["detail"] == "apiKey:dailyCap:10"
         assert iso(budget_day(utc_now())[1]) in str(spent["message"])
         assert "at most 10 s" in str(spent["message"])
-        over = "end_session" if opened["state"] == "LIVE" else "cancel_session"
-        assert not (await client.call_tool(over, {"sessionId": opened["sessionId"]})).is_error
+        one = {"sessionId": opened["sessionId"]}
+        assert told(await client.call_tool("wait_for_live", one))["state"] == "LIVE", "it may be on its way"
+        assert not (await client.call_tool("end_session", one)).is_error
+    assert await place.open() == set()
+
+
+async def test_what_counts_is_the_budget_of_the_key_that_asked(place: Place) -> None:
+    """Whoever dispatches, and whoever ends it."""
+    quote = await place.consumer.api.pricing.quote(**SILENT, duration_seconds=60)
+    day = Budget(int(quote.rate_per_second_micro_usdc) * 60, None, ())
+    keys = [(await limited(place, day)).consumer.api_key for _ in range(2)]
+    url = f"{place.url}/api/v1"
+    async with Luxxon(url, api_key=keys[0]) as asking, Luxxon(url, api_key=keys[1]) as dispatching:
+
+        async def spent() -> list[str]:
+            both = [await one.me.get() for one in (asking, dispatching)]
+            return [me.budget.spent_today_micro_usdc for me in both]
+
+        session = await asking.sessions.create(**SILENT, max_duration_seconds=40)
+        await dispatching.sessions.dispatch(session.id)
+        assert await spent() == [session.hold_micro_usdc, "0"]
+        await dispatching.sessions.cancel(session.id)
+        assert await spent() == ["0", "0"]
+        free = await place.consumer.api.sessions.create(**SILENT, max_duration_seconds=90)
+        await dispatching.sessions.dispatch(free.id)
+        assert await spent() == ["0", "0"], "more than its day, and none of its business"
+        await dispatching.sessions.cancel(free.id)
     assert await place.open() == set()

@@ -8,76 +8,29 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import numpy as np
 import pytest
 from marketplace import GRAND_PLACE, NOON, RATE, Marketplace, at
+from observation_stage import ASKED, PRICE, UNIT_S, Stage, picture
 from PIL import Image
 
 from luxxon_core.adapters.postgres.observations import PgObservations
-from luxxon_core.kernel.errors import FrameNotAvailable, InsufficientCredit, InvalidState, NotAuthorized
+from luxxon_core.kernel.errors import (
+    Conflict,
+    FrameNotAvailable,
+    InsufficientCredit,
+    InvalidState,
+    NotAuthorized,
+    NotFound,
+)
 from luxxon_core.kernel.geo import Point
 from luxxon_core.kernel.ids import new_id
 from luxxon_core.kernel.uow import Tx
-from luxxon_core.media.domain import Frame
+from luxxon_core.media.domain import Fault, Frame, MediaEvent, MediaEventKind
 from luxxon_core.observations import domain
-from luxxon_core.observations.domain import Asked, Kept, Observation, Position, PositionSource, Reason, Status
-from luxxon_core.observations.usecases import Observations, Policy
+from luxxon_core.observations.domain import Kept, Position, PositionSource, Reason, Status
 from luxxon_core.sessions.domain import Session, State
 from luxxon_core.telemetry.domain import Sample
 from luxxon_core.workspaces.domain import Patch, patched
-
-UNIT_S = 10
-PRICE = RATE * UNIT_S
-ASKED = Asked(GRAND_PLACE, 30, PRICE)
-
-
-def picture(captured_at: datetime, width: int = 640, noise: bool = False) -> Frame:
-    rows = (
-        np.random.default_rng(1).integers(0, 255, (width // 2, width, 3))
-        if noise
-        else np.zeros((width // 2, width, 3))
-    )
-    out = io.BytesIO()
-    Image.fromarray(rows.astype(np.uint8)).save(out, "JPEG")
-    return Frame(out.getvalue(), width, width // 2, captured_at)
-
-
-class Stage:
-    """The use cases with a clock and an edge's picture to set."""
-
-    def __init__(self, marketplace: Marketplace, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.marketplace, self.now = marketplace, NOON
-        self.shown: Frame | None = None
-        self.store = PgObservations()
-        self.cases = self.server()
-
-        async def frame(_: object) -> Frame | None:
-            return self.shown
-
-        monkeypatch.setattr(marketplace.edge, "frame", frame)
-
-    def server(self, **changed: object) -> Observations:
-        """One more server on the same database."""
-        policy = replace(Policy(UNIT_S, timedelta(days=7), 1 << 20, 1 << 30), **changed)  # type: ignore[arg-type]
-        sessions, dispatch = self.marketplace.sessions, self.marketplace.dispatch
-        return Observations(PgObservations(), sessions, dispatch, lambda: self.now, policy)
-
-    async def turn(self, seconds: float, cases: Observations | None = None) -> None:
-        self.now = at(seconds)
-        await (cases or self.cases).turn(self.now)
-
-    async def live(self, consumer: UUID, supplier: UUID) -> Observation:
-        """One whose session went LIVE at noon and a second."""
-        made = await self.cases.create(consumer, ASKED, NOON)
-        await self.turn(0.1)
-        started = await self.marketplace.sessions.start(made.id, supplier, at(0.5))
-        await self.marketplace.first_frame(started, at(1))
-        return made
-
-    async def session(self, observation: Observation) -> Session:
-        found = await self.marketplace.sessions.current.get(observation.id)
-        assert found is not None
-        return found
 
 
 @pytest.fixture
@@ -165,8 +118,7 @@ async def test_a_crash_while_it_is_stored_charges_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(PgObservations, "keep", crash)
-        with pytest.raises(asyncio.CancelledError):
-            await stage.turn(2)
+        await stage.turn(2)
     session = await stage.session(made)
     assert (session.state, session.charged_uusdc) == (State.LIVE, 0)
     assert await stage.marketplace.settlements(made.id) == 0
@@ -286,6 +238,88 @@ async def test_frames_go_when_their_time_is_over_and_when_there_are_too_many(sta
     assert {row["observation_id"] for row in left} == set(made[4:])
     gone, kept = [await stage.cases.get(one, consumer) for one in (made[0], made[5])]
     assert gone.status is Status.READY and gone.kept is None and kept.kept is not None
+
+
+async def test_what_is_over_for_long_is_forgotten(stage: Stage) -> None:
+    """Except its session, with the receipt; and what nobody was asked for goes after a day."""
+    market, consumer = stage.marketplace, await stage.marketplace.consumer()
+    dear = replace(ASKED, max_price_uusdc=PRICE - 1)
+    refused = await stage.cases.create(consumer, dear, NOON)
+    made = await stage.live(consumer, await market.supplier())
+    stage.shown = picture(at(1.7))
+    await stage.turn(2)
+    pending = await stage.cases.create(consumer, ASKED, NOON)
+
+    async def left(now: datetime) -> set[UUID]:
+        while await stage.cases.purge(now):
+            pass
+        return {row["id"] for row in await market.rows("select id from observation")}
+
+    day = timedelta(days=1)
+    assert await left(NOON + day - timedelta(seconds=1)) == {refused.id, made.id, pending.id}
+    assert await left(NOON + day) == {made.id, pending.id}
+    assert await left(at(1) + 30 * day) == {made.id, pending.id}
+    assert await left(at(2) + 30 * day) == {pending.id}
+    with pytest.raises(NotFound):
+        await stage.cases.get(made.id, consumer)
+    with pytest.raises(Conflict):  # its key is sent again: nothing is bought twice, nor paid and not shown
+        await stage.cases.create(consumer, ASKED, NOON, observation_id=made.id)
+    assert (await stage.session(made)).charged_uusdc == PRICE
+    assert await market.settlements(made.id) == 1
+
+
+async def test_an_observation_outlives_its_record_while_its_frame_is_kept(stage: Stage) -> None:
+    consumer = await stage.marketplace.consumer()
+    stage.cases = stage.server(kept=timedelta(days=60))
+    made = await stage.live(consumer, await stage.marketplace.supplier())
+    stage.shown = picture(at(1.7))
+    await stage.turn(2)
+    assert await stage.cases.purge(NOON + timedelta(days=59)) == 0
+    assert (await stage.cases.get(made.id, consumer)).kept is not None
+    assert await stage.cases.purge(NOON + timedelta(days=61)) == 2, "frame and observation"
+
+
+async def test_a_black_picture_is_not_sold(stage: Stage) -> None:
+    """A lens cap is taken off after a while; and where it is not, nothing is paid."""
+    consumer, supplier = await stage.marketplace.consumer(), await stage.marketplace.supplier()
+    made = await stage.live(consumer, supplier)
+    stage.shown = picture(at(1.7), luma=4)
+    await stage.turn(2)
+    assert (await stage.cases.get(made.id, consumer)).status is Status.PENDING
+    stage.shown = picture(at(2.7), luma=30)  # a street by night
+    await stage.turn(3)
+    assert (await stage.cases.get(made.id, consumer)).status is Status.READY
+    other = await stage.live(consumer, supplier)
+    stage.shown = picture(at(1.7), luma=0)
+    for seconds in (2, 5, 9, 31):
+        await stage.turn(seconds)
+    found = await stage.cases.get(other.id, consumer)
+    assert (found.status, found.reason) == (Status.FAILED, Reason.NO_PICTURE)
+    assert (await stage.session(other)).charged_uusdc == 0
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_what_the_edge_calls_faulty_is_not_sold(stage: Stage, fault: Fault) -> None:
+    """While it lasts, and what was captured until it ended."""
+    market = stage.marketplace
+    consumer = await market.consumer()
+    made = await stage.live(consumer, await market.supplier())
+
+    async def tell(kind: MediaEventKind, seconds: float) -> None:
+        live_input = (await stage.session(made)).live_input
+        assert live_input is not None
+        await market.sessions.on_media(MediaEvent(kind, live_input.uid, at(seconds), fault), at(seconds))
+
+    await tell(MediaEventKind.FAULT_BEGAN, 1.5)
+    stage.shown = picture(at(1.7))
+    await stage.turn(2)
+    assert (await stage.cases.get(made.id, consumer)).status is Status.PENDING
+    await tell(MediaEventKind.FAULT_ENDED, 2.5)
+    await stage.turn(3)
+    assert (await stage.cases.get(made.id, consumer)).status is Status.PENDING, "captured before"
+    stage.shown = picture(at(3.2))
+    await stage.turn(3.5)
+    assert (await stage.cases.get(made.id, consumer)).status is Status.READY
 
 
 async def test_who_is_due_is_claimed_once(stage: Stage) -> None:

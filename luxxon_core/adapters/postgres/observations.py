@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -53,6 +53,9 @@ class PgObservations:
         row = await connection(tx).fetchrow(SQL["get"], observation_id)
         return None if row is None else _observation(row)
 
+    async def finished(self, tx: Tx, ids: Collection[UUID]) -> list[UUID]:
+        return [row["id"] for row in await connection(tx).fetch(SQL["finished"], list(ids))]
+
     async def claim(self, tx: Tx, now: datetime, again: datetime, limit: int) -> list[Observation]:
         rows = await connection(tx).fetch(SQL["claim"], now, again, limit)
         return [_observation(row) for row in sorted(rows, key=lambda row: row["due"])]
@@ -99,6 +102,13 @@ class PgObservations:
         held = connection(tx)
         expired = int(await held.fetchval(SQL["purge"], now, limit))
         return expired + int(await held.fetchval(SQL["trim"], most_bytes, limit))
+
+    async def purge_records(
+        self, tx: Tx, asked_before: datetime, refused_before: datetime, limit: int
+    ) -> int:
+        held = connection(tx)
+        asked = int(await held.fetchval(SQL["purge_asked"], asked_before, limit))
+        return asked + int(await held.fetchval(SQL["purge_refused"], refused_before, limit))
 
     async def position(self, tx: Tx, operator_workspace_id: UUID, at: datetime) -> Position | None:
         row = await connection(tx).fetchrow(SQL["position"], operator_workspace_id)

@@ -11,6 +11,9 @@ select o.*, f.bytes, f.width, f.height, f.expires_at
 from observation o left join observation_frame f on f.observation_id = o.id
 where o.id = $1;
 
+-- name: finished
+select id from observation where id = any($1::uuid[]) and status <> 'PENDING';
+
 -- name: claim
 update observation o
 set look_at = $2
@@ -60,6 +63,26 @@ with sized as (
     select observation_id from sized where newer_bytes > $1 order by expires_at, observation_id limit $2
 ), gone as (
     delete from observation_frame f using past where f.observation_id = past.observation_id returning 1
+)
+select count(*) from gone;
+
+-- name: purge_asked
+with past as (
+    select id from observation o
+    where session_id is not null and finished_at <= $1
+      and not exists (select from observation_frame f where f.observation_id = o.id)
+    order by finished_at
+    limit $2
+), gone as (
+    delete from observation o using past where o.id = past.id returning 1
+)
+select count(*) from gone;
+
+-- name: purge_refused
+with past as (
+    select id from observation where session_id is null and finished_at <= $1 order by finished_at limit $2
+), gone as (
+    delete from observation o using past where o.id = past.id returning 1
 )
 select count(*) from gone;
 

@@ -49,6 +49,8 @@ observation = Table(
     CheckConstraint("(status = 'READY') = (captured_at is not null)", name="captured"),
     CheckConstraint("status = 'FAILED' or rate_uusdc * unit_s <= max_price_uusdc", name="price"),
     Index("observation_due_idx", "look_at", postgresql_where=text("status = 'PENDING'")),
+    Index("observation_asked_idx", "finished_at", postgresql_where=text("session_id is not null")),
+    Index("observation_refused_idx", "finished_at", postgresql_where=text("session_id is null")),
 )
 
 observation_frame = Table(

@@ -1,6 +1,6 @@
 """Ask for one frame, wait for it, and fetch it.
 
-The row is the job. Whoever runs :meth:`Observations.turn` takes an observation from wherever it stands to its
+The row is the job. Whoever runs :meth:`Observations.run` takes an observation from wherever it stands to its
 end: that its client has left, or the server that took it is dead, makes no difference to it.
 """
 
@@ -10,14 +10,18 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 
 from luxxon_core.dispatch.usecases import Dispatch
+from luxxon_core.events.usecases import Feed
 from luxxon_core.http.principal import ApiKeyPrincipal
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import (
+    Conflict,
+    DatabaseError,
     FrameNotAvailable,
     InvalidState,
     LuxxonError,
@@ -30,7 +34,9 @@ from luxxon_core.kernel.uow import Tx
 from luxxon_core.media.domain import Frame
 from luxxon_core.observations import domain
 from luxxon_core.observations.domain import Asked, Kept, Observation
-from luxxon_core.observations.ports import Store
+from luxxon_core.observations.ports import Lightmeter, Store
+from luxxon_core.observations.usecases.places import Places
+from luxxon_core.observations.usecases.waiting import Waiters
 from luxxon_core.sessions.domain import TERMINAL, Session, State
 from luxxon_core.sessions.usecases import SessionCases
 
@@ -43,15 +49,13 @@ DISPATCH_AGAIN = timedelta(seconds=1)
 IDLE_SECONDS = 1.0
 """How often it is looked whether another server has left an observation behind."""
 HOT_SECONDS = 2.0
-AT_ONCE = 64
-"""Observations in one turn."""
-SIDE_BY_SIDE = 4
-"""Of these, so many at a time: each takes a connection to the database now and then."""
+AT_ONCE = 256
+"""Observations that are under way in this process, those that wait for a place at their edge included."""
 FRAME_SECONDS = 3.0
 """How long an edge elsewhere may take to give out a frame."""
-HEAR_SECONDS = 1.0
-"""How often a waiting request looks by itself: another server may have finished its observation."""
 PURGE_ROWS = 500
+REFUSED = timedelta(days=1)
+"""How long an observation is kept that nobody was asked for: as long as its Idempotency-Key counts."""
 SMALLER_TIMES = 4
 
 
@@ -64,26 +68,35 @@ class Policy:
         kept: how long a frame can be fetched.
         frame_bytes: of one frame at most; a larger one is made smaller.
         store_bytes: of all frames together.
+        recorded: how long an observation can be read after it has finished.
     """
 
     unit_s: int
     kept: timedelta
     frame_bytes: int
     store_bytes: int
+    recorded: timedelta
 
 
 class Observations:
     """One method for each thing that can happen to an observation."""
 
     def __init__(
-        self, store: Store, sessions: SessionCases, dispatch: Dispatch, clock: Clock, policy: Policy
+        self,
+        store: Store,
+        light: Lightmeter,
+        sessions: SessionCases,
+        dispatch: Dispatch,
+        feed: Feed,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
-        self._uow, self._store = sessions.uow, store
+        self._uow, self._store, self._light = sessions.uow, store, light
         self._sessions, self._dispatch = sessions, dispatch
         self.clock, self._policy = clock, policy
         self._asked, self._hot_until = asyncio.Event(), 0.0
-        self._waiting: dict[UUID, set[asyncio.Event]] = {}
-        self._stopping = False
+        self._under_way: set[UUID] = set()
+        self._places, self._waiters = Places(), Waiters(feed, self._read)
 
     # -- what a consumer asks -----------------------------------------------------------------------
 
@@ -105,7 +118,7 @@ class Observations:
 
         Raises:
             LuxxonError: what :meth:`~luxxon_core.sessions.usecases.SessionCases.create` raises; then there is
-                no observation.
+                no observation. Conflict, ``session:id``: the one made then is kept no longer.
         """
         if observation_id is not None and (made := await self._read(observation_id)) is not None:
             return _own(made, workspace_id)
@@ -134,7 +147,10 @@ class Observations:
                 unit=keep,
             )
             self._asked.set()
-        return await self.get(observation_id, workspace_id)
+        made = await self._read(observation_id)
+        if made is None:
+            raise Conflict("session:id", "Its observation is kept no longer")
+        return _own(made, workspace_id)
 
     async def get(self, observation_id: UUID, workspace_id: UUID) -> Observation:
         """The observation, for the workspace that asked for it.
@@ -149,22 +165,7 @@ class Observations:
 
     async def wait(self, observation: Observation, seconds: float) -> Observation:
         """The observation once it is finished, or as it stands after ``seconds`` or when the server stops."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        heard = asyncio.Event()
-        others = self._waiting.setdefault(observation.id, set())
-        others.add(heard)
-        try:
-            while not observation.finished and not self._stopping and (left := until - loop.time()) > 0:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), min(left, HEAR_SECONDS))
-                heard.clear()
-                observation = await self._read(observation.id) or observation
-        finally:
-            others.discard(heard)
-            if not others:
-                self._waiting.pop(observation.id, None)
-        return observation
+        return await self._waiters.wait(observation, seconds)
 
     async def frame(self, observation_id: UUID, workspace_id: UUID, now: datetime) -> Frame:
         """The frame, for either side of the session.
@@ -188,59 +189,100 @@ class Observations:
 
     async def stop(self, _: object = None) -> None:
         """The server stops: nobody waits any longer, and each is told how things stand."""
-        self._stopping = True
-        for events in self._waiting.values():
-            for one in events:
-                one.set()
+        self._waiters.close()
 
     # -- what happens by itself ---------------------------------------------------------------------
 
-    async def turn(self, now: datetime) -> int:
-        """Take every observation that is due a step further; pauses by itself when none is. How many."""
-        async with self._uow.begin() as tx:
-            due = await self._store.claim(tx, now, now + LOOK, AT_ONCE)
-        loop = asyncio.get_running_loop()
-        if not due:
-            seconds = LOOK.total_seconds() / 4 if loop.time() < self._hot_until else IDLE_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), seconds)
-            self._asked.clear()
+    async def run(self, _: datetime) -> None:
+        """Take every observation that is due a step further, again and again until cancelled.
+
+        Raises:
+            DatabaseError: it could not be read which are due; what was under way is due again.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._rest(bool(await self.begin(group, self.clock())))
+        except ExceptionGroup as failed:  # the steps take care of their own
+            if failed.split(DatabaseError)[1] is not None:
+                raise
+            raise DatabaseError("observations:due") from failed
+
+    async def begin(self, group: asyncio.TaskGroup, now: datetime) -> int:
+        """Take every observation that is due a step further, each in a task of the group; how many."""
+        free = AT_ONCE - len(self._under_way)
+        if free <= 0:
             return 0
-        self._hot_until = loop.time() + HOT_SECONDS
-        places = asyncio.Semaphore(SIDE_BY_SIDE)
+        async with self._uow.begin() as tx:  # of those under way this renews the claim
+            due = await self._store.claim(tx, now, now + LOOK, AT_ONCE)
+        begun = [one for one in due if one.id not in self._under_way][:free]
+        for one in begun:
+            self._under_way.add(one.id)
+            task = group.create_task(self._advance(one), name="observation")
+            task.add_done_callback(partial(self._over, one.id))
+        return len(begun)
 
-        async def step(observation: Observation) -> None:
-            async with places:
-                try:
-                    await self._step(observation, self.clock())
-                except LuxxonError as error:  # it is due again: one must not keep the others waiting
-                    log.warning(
-                        "observation not advanced",
-                        observation_id=str(observation.id),
-                        code=error.code,
-                        detail=error.detail,
-                    )
+    def _over(self, observation_id: UUID, _: object) -> None:
+        self._under_way.discard(observation_id)
 
-        await asyncio.gather(*(step(one) for one in due))
+    async def hear(self, _: datetime) -> int:
+        """Look for what waiters were not told of: a server may die between its commit and the log."""
+        awaited = self._waiters.awaited
+        if not awaited:
+            return 0
+        async with self._uow.read() as tx:
+            finished = await self._store.finished(tx, awaited)
+        self._waiters.tell(finished)
         return 0
 
     async def purge(self, now: datetime) -> int:
-        """Delete frames that are kept no longer; how many."""
+        """Delete frames that are kept no longer, and observations that are; how many."""
         async with self._uow.begin() as tx:
-            return await self._store.purge(tx, now, self._policy.store_bytes, PURGE_ROWS)
+            frames = await self._store.purge(tx, now, self._policy.store_bytes, PURGE_ROWS)
+        refused = now - min(REFUSED, self._policy.recorded)
+        async with self._uow.begin() as tx:
+            return frames + await self._store.purge_records(
+                tx, now - self._policy.recorded, refused, PURGE_ROWS
+            )
 
-    async def _step(self, observation: Observation, now: datetime) -> None:
-        session = await self._sessions.current.get(observation.id)
-        assert session is not None
+    async def _rest(self, busy: bool) -> None:
+        """Until somebody asks here, or it is time to look again whether something is due."""
+        loop = asyncio.get_running_loop()
+        if busy:
+            self._hot_until = loop.time() + HOT_SECONDS
+        seconds = LOOK.total_seconds() / 4 if loop.time() < self._hot_until else IDLE_SECONDS
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._asked.wait(), seconds)
+        self._asked.clear()
+
+    async def _advance(self, observation: Observation) -> None:
+        try:
+            session = await self._sessions.current.get(observation.id)
+            assert session is not None
+            edge = None if session.live_input is None else session.live_input.edge
+            left = (observation.deadline - self.clock()).total_seconds()
+            async with self._places.taken(edge, max(left, 0.0)) as place:
+                now = self.clock()
+                if place or now >= observation.deadline:
+                    await self._step(observation, session, now)
+        except LuxxonError as error:  # it is due again: one must not keep the others waiting
+            log.warning(
+                "observation not advanced",
+                observation_id=str(observation.id),
+                code=error.code,
+                detail=error.detail,
+            )
+        except Exception as error:  # as well, and it is due again, too
+            log.error("observation not advanced", observation_id=str(observation.id), exc_info=error)
+
+    async def _step(self, observation: Observation, session: Session, now: datetime) -> None:
         if session.state in TERMINAL:
             await self._fail(observation, session, now)
-            return
-        if session.state is State.LIVE and await self._delivered(observation, session):
-            return
-        if now >= observation.deadline:
+        elif now >= observation.deadline:
             await self._fail(observation, await self._sessions.let_go(session.id, now), now)
-            return
-        if session.state is State.REQUESTED:
+        elif session.state is State.LIVE:
+            await self._delivered(observation, session)
+        elif session.state is State.REQUESTED:
             await self._give(observation, session, now)
 
     async def _give(self, observation: Observation, session: Session, now: datetime) -> None:
@@ -260,7 +302,9 @@ class Observations:
         if frame is None:
             return False
         windows = await self._sessions.windows_of(session.id)
-        if not domain.sellable(frame, session, windows):
+        async with self._uow.read() as tx:
+            faults = await self._sessions.faults.of_session(tx, session.id)
+        if not domain.sellable(frame, session, windows, faults):
             return False
         frame = await self._fitting(frame, observation.asked.max_width)
         if frame is None:
@@ -282,7 +326,7 @@ class Observations:
             await self._sessions.deliver(session.id, keep, now)
         except InvalidState:
             return False  # it is over, or a window has just opened: the next look tells
-        self._tell(observation.id)
+        self._waiters.tell([observation.id])
         return True
 
     async def _frame(self, session: Session) -> Frame | None:
@@ -297,8 +341,11 @@ class Observations:
             return None
 
     async def _fitting(self, frame: Frame, max_width: int | None) -> Frame | None:
-        """The frame within its width and the deployment's size; None for one that cannot be read."""
+        """The frame within its width and the deployment's size; None for one that is black or cannot be
+        read."""
         try:
+            if (await self._light.measured(frame)).black:
+                return None
             if max_width is not None:
                 frame = await self._sessions.scaler.scaled(frame, max_width)
             for _ in range(SMALLER_TIMES):
@@ -315,11 +362,7 @@ class Observations:
             await self._store.finish(
                 tx, domain.fail(observation, domain.why(session, observation.deadline), now)
             )
-        self._tell(observation.id)
-
-    def _tell(self, observation_id: UUID) -> None:
-        for one in self._waiting.get(observation_id, ()):
-            one.set()
+        self._waiters.tell([observation.id])
 
     async def _read(self, observation_id: UUID) -> Observation | None:
         async with self._uow.read() as tx:
