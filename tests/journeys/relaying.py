@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 from anvil import AnvilChain, call
+from ended_sessions import end_sessions
 from eth_utils.crypto import keccak
 
 from luxxon_core.adapters.chain.rpc import SETTLED, RpcChain
@@ -163,7 +163,8 @@ class Books:
             )
             self.payloads[payload.session_id] = payload
             owed.append(payload)
-        await finished(self.place.dsn, owed)
+        ended = [(one.session_id, one.rate_uusdc, one.chargeable_seconds) for one in owed]
+        await end_sessions(self.place.dsn, ended, NOW)
         store = PgSettlementStore()
         async with self.database.begin() as tx:
             for payload in owed:
@@ -230,37 +231,3 @@ class Books:
             payment = (log["transactionHash"], int(log["blockNumber"], 16))
             found.setdefault(known[log["topics"][1]], []).append(payment)
         return found
-
-
-async def finished(dsn: str, payloads: list[Payload]) -> None:
-    """Rows of finished sessions that settlements may refer to."""
-    workspace_id = uuid4()
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(
-            "insert into workspace (id, slug, name, wallet_address, roles, created_at, created_by_wallet)"
-            " values ($1, $2, 'w', '0x', '{CONSUMER}', $3, '0x')",
-            workspace_id,
-            str(workspace_id),
-            NOW,
-        )
-        await connection.executemany(
-            "insert into session (id, consumer_workspace_id, state, requested_lat, requested_lng,"
-            " geofence_radius_m, max_duration_s, wait_timeout_s, rate_uusdc, hold_uusdc, platform_fee_bps,"
-            " created_at, ended_at, clean_seconds, charged_uusdc)"
-            " values ($1, $2, 'ENDED', 0, 0, 500, 600, 300, $3, $4, 1500, $5, $5, $6, $7)",
-            [
-                (
-                    one.session_id,
-                    workspace_id,
-                    one.rate_uusdc,
-                    one.rate_uusdc * 600,
-                    NOW,
-                    one.chargeable_seconds,
-                    one.charged_uusdc,
-                )
-                for one in payloads
-            ],
-        )
-    finally:
-        await connection.close()

@@ -1,4 +1,4 @@
-"""Nodes of a chain, one and several, and what asks them."""
+"""Nodes of a chain, one and several, and what asks them; who sends webhooks, and who receives them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from anvil import anvil_chain
 from development import Development, developing, embedded_chain
 from ledger_chains import AnyChain, FakeChain, RealChain
 from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode
+from post_office import PostOffice, post_office
 from three_nodes import Three, three_nodes
+from webhook_receiver import Receiver, receiving
 
 from luxxon_core.adapters.chain.embedded import EmbeddedChain
 from luxxon_core.adapters.chain.embedded_keys import ChainKeys
 from luxxon_core.adapters.chain.rpc import RpcChain
+from luxxon_core.adapters.postgres.database import Database
 
 
 @pytest.fixture
@@ -62,3 +65,15 @@ async def dev(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[D
             chain = await stack.enter_async_context(embedded_chain(tmp_path))
             owner = ChainKeys.load(tmp_path / "keys").owner
         yield await stack.enter_async_context(developing(chain, owner))
+
+
+@pytest.fixture
+async def office(database: Database, dsn: str) -> AsyncIterator[PostOffice]:
+    async with post_office(dsn) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as opened:
+        yield opened

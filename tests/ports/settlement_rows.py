@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import asyncpg
+from ended_sessions import end_sessions
 from ledger_node import CHAIN_ID
 
 from luxxon_core.adapters.postgres.database import Database
@@ -21,31 +21,8 @@ SIGNER = "0x" + "Cc" * 20
 
 async def finished_session(dsn: str, *, rate: int = 1000, seconds: int = 60) -> UUID:
     """A session row that a settlement may refer to."""
-    session_id, workspace_id = uuid4(), uuid4()
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(
-            "insert into workspace (id, slug, name, wallet_address, roles, created_at, created_by_wallet)"
-            " values ($1, $2, 'w', '0x', '{CONSUMER}', $3, '0x')",
-            workspace_id,
-            str(workspace_id),
-            NOW,
-        )
-        await connection.execute(
-            "insert into session (id, consumer_workspace_id, state, requested_lat, requested_lng,"
-            " geofence_radius_m, max_duration_s, wait_timeout_s, rate_uusdc, hold_uusdc, platform_fee_bps,"
-            " created_at, ended_at, clean_seconds, charged_uusdc)"
-            " values ($1, $2, 'ENDED', 0, 0, 500, 600, 300, $3, $4, 1500, $5, $5, $6, $7)",
-            session_id,
-            workspace_id,
-            rate,
-            rate * 600,
-            NOW,
-            seconds,
-            rate * seconds,
-        )
-    finally:
-        await connection.close()
+    session_id = uuid4()
+    await end_sessions(dsn, [(session_id, rate, seconds)], NOW)
     return session_id
 
 

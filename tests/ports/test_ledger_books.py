@@ -31,7 +31,7 @@ from luxxon_core.kernel.ids import new_id
 from luxxon_core.wallet.usecases import TAIL, Audit, Books
 from luxxon_core.wallet.usecases import books as module
 from tests.journeys import conftest
-from tests.journeys.conftest import Run
+from tests.journeys.conftest import Command, Run
 
 luxxon = conftest.luxxon
 
@@ -255,22 +255,6 @@ async def test_a_node_without_old_states_is_enough(
 # ---------------------------------------------------------------- as commands
 
 
-class Ledger:
-    """Runs ``luxxon ledger …`` and keeps what it said."""
-
-    def __init__(self, run: Run, **environment: str) -> None:
-        self._run, self._environment = run, environment
-        self.out = self.err = ""
-
-    async def __call__(self, *arguments: str) -> int:
-        process = await self._run("ledger", *arguments, **self._environment)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        self.out, self.err = out.decode(), err.decode()
-        assert "Traceback" not in self.err, self.err
-        assert process.returncode is not None
-        return process.returncode
-
-
 @pytest.fixture
 async def real() -> AsyncIterator[tuple[EmbeddedChain, RealChain]]:
     running = await EmbeddedChain.start(None)
@@ -285,8 +269,9 @@ async def test_the_commands_say_it_with_their_exit_codes(
     running, chain = real
     await story(chain)
     await caught_up(watcher(database, chain.ports))
-    command = Ledger(
+    command = Command(
         luxxon,
+        "ledger",
         LUXXON_DATABASE_URL=dsn,
         LUXXON_RPC_URL=f"http://127.0.0.1:9/hunter2,{running.rpc_url}",
         LUXXON_SETTLEMENT_ADDRESS=running.settlement_address,
@@ -302,8 +287,9 @@ async def test_the_commands_say_it_with_their_exit_codes(
     assert await command("check") == 0
     assert await ledger_of(database, chain.ports) == await chain_of(chain.ports)
     assert "hunter2" not in command.err
-    nowhere = Ledger(
+    nowhere = Command(
         luxxon,
+        "ledger",
         LUXXON_DATABASE_URL=dsn,
         LUXXON_RPC_URL="http://127.0.0.1:9/hunter2",
         LUXXON_SETTLEMENT_ADDRESS=SETTLEMENT,

@@ -12,7 +12,7 @@ import pytest
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.system import locked
 from tests.journeys import conftest
-from tests.journeys.conftest import Run
+from tests.journeys.conftest import Command, Run
 from tests.ports.test_postgres import empty_database
 
 luxxon = conftest.luxxon
@@ -26,29 +26,16 @@ async def external(dsn: str) -> AsyncIterator[str]:
         yield other.replace("//luxxon@", "//luxxon:hunter2@")
 
 
-class Db:
-    """Runs ``luxxon db …`` and keeps what it said."""
-
-    def __init__(self, run: Run, **environment: str) -> None:
-        self._run, self._environment = run, environment
-        self.out = self.err = ""
-
-    async def __call__(self, *arguments: str) -> int:
-        process = await self._run("db", *arguments, **self._environment)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        self.out, self.err = out.decode(), err.decode()
-        assert "hunter2" not in self.out + self.err
-        assert "Traceback" not in self.err, self.err
-        assert process.returncode is not None
-        return process.returncode
+def db_command(run: Run, **environment: str) -> Command:
+    return Command(run, "db", hidden="hunter2", **environment)
 
 
 @pytest.fixture
-def db(luxxon: Run, external: str) -> Db:
-    return Db(luxxon, LUXXON_DATABASE_URL=external)
+def db(luxxon: Run, external: str) -> Command:
+    return db_command(luxxon, LUXXON_DATABASE_URL=external)
 
 
-async def test_from_nothing_to_the_newest_and_back(db: Db, external: str) -> None:
+async def test_from_nothing_to_the_newest_and_back(db: Command, external: str) -> None:
     assert await db("check") == 1
     assert db.out.split() == ["revision", "none", "head", HEAD, "geography", "none"]
     assert await db("upgrade") == 0
@@ -67,7 +54,7 @@ async def test_from_nothing_to_the_newest_and_back(db: Db, external: str) -> Non
     assert await db("check") == 1
 
 
-async def test_a_downgrade_must_be_confirmed(db: Db, external: str) -> None:
+async def test_a_downgrade_must_be_confirmed(db: Command, external: str) -> None:
     await schema.upgrade(external)
     assert await db("downgrade") == 130
     assert (await schema.look(external)).revision == HEAD
@@ -76,7 +63,7 @@ async def test_a_downgrade_must_be_confirmed(db: Db, external: str) -> None:
     assert (await schema.look(external)).revision == HEAD
 
 
-async def test_a_newer_schema_is_told(db: Db, external: str) -> None:
+async def test_a_newer_schema_is_told(db: Command, external: str) -> None:
     await schema.upgrade(external)
     opened = await asyncpg.connect(external)
     await opened.execute("update alembic_version set version_num = '9999'")
@@ -94,14 +81,14 @@ async def test_a_newer_schema_is_told(db: Db, external: str) -> None:
 @pytest.mark.parametrize("dsn", ["earthdistance"], indirect=True)
 async def test_what_cannot_be_reached_is_one_line(luxxon: Run, dsn: str) -> None:
     for address in ("postgresql://u:hunter2@127.0.0.1:1/db", "mysql://u:hunter2@h/db", "garbage hunter2"):
-        unreachable = Db(luxxon, LUXXON_DATABASE_URL=address)
+        unreachable = db_command(luxxon, LUXXON_DATABASE_URL=address)
         for command in ("check", "upgrade"):
             assert await unreachable(command) == 2
             assert len(unreachable.err.splitlines()) == 1, unreachable.err
 
 
 async def test_the_embedded_database(luxxon: Run, tmp_path: Path) -> None:
-    db = Db(luxxon, LUXXON_DURABLE="false")
+    db = db_command(luxxon, LUXXON_DURABLE="false")
     where = ("--data-dir", str(tmp_path / "data"))
     assert await db("check", *where) == 2
     assert "there is no database" in db.err

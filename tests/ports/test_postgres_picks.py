@@ -15,8 +15,9 @@ import pytest
 from marketplace import GRAND_PLACE, NOON, Marketplace, at
 from oracle import destination, great_circle_m
 
-from luxxon_core.adapters.postgres import workspaces
+from luxxon_core.adapters.postgres import schema, workspaces
 from luxxon_core.adapters.postgres.database import Database, connection, statements
+from luxxon_core.adapters.postgres.geography import Flavour
 from luxxon_core.adapters.postgres.workspaces import PgSuppliers
 from luxxon_core.kernel.geo import Circle, Point
 from luxxon_core.workspaces.domain import Availability, Role
@@ -199,6 +200,46 @@ async def test_picks_do_not_look_at_everyone_who_was_taken_before(
         fresh = await looked_at(tx)
     assert await take(200, forgetting=0) > fresh + 150, "those who were taken are in the way"
     assert await take(1, forgetting=1) < fresh + 100, "until the index is rid of them"
+
+
+async def test_a_pick_in_a_crowd_stays_cheap_when_its_longest_idle_are_gone(
+    dsn: str, crowded: Database
+) -> None:
+    """Else each of the crowd's pages has lost one of them, and keeps the bounds that it had with it."""
+    if (await schema.look(dsn)).flavour is not Flavour.POSTGIS:
+        pytest.skip("earthdistance gives each circle a box of its own")
+    async with crowded.read() as tx:
+        fresh = await looked_at(tx)
+    for _ in range(300):
+        async with crowded.begin() as tx:
+            assert await PgSuppliers().claim(tx, GRAND_PLACE) is not None
+    async with crowded.read() as tx:
+        await connection(tx).execute("vacuum workspace")
+        assert await looked_at(tx) < fresh + 10
+
+
+async def test_every_point_of_a_circle_is_covered(database: Database) -> None:
+    """What the index holds of a circle lets none of it out, whatever its size and wherever it is."""
+    rng = random.Random(3)
+    radii = [0.5, 1.0, *(2 ** (half / 2) * (1 + off) for half in range(1, 40) for off in (-1e-9, 0, 1e-9))]
+    middles = [*PLACES.values(), Point(-90, 7), Point(0, -180), Point(89.999, -179.999)]
+    cases = []
+    for radius in radii:
+        for middle in middles:
+            nearby = destination(middle, rng.uniform(0, 360), rng.uniform(0, 2 * radius))
+            for center in (middle, nearby):
+                on_edge = destination(center, rng.uniform(0, 360), radius * (1 - 1e-9))
+                cases.append((center.lat, center.lng, radius, on_edge.lat, on_edge.lng))
+    async with database.read() as tx:
+        outside = await connection(tx).fetch(
+            """
+            select given.* from unnest($1::float8[], $2::float8[], $3::float8[], $4::float8[], $5::float8[])
+                as given (lat, lng, radius_m, at_lat, at_lng)
+            where not lx_covers(lat, lng, radius_m, at_lat, at_lng)
+            """,
+            *(list(column) for column in zip(*cases, strict=True)),
+        )
+    assert outside == []
 
 
 # -- others at the same time ------------------------------------------------------------------------------

@@ -40,6 +40,23 @@ async def test_what_is_saved_is_read_back(database: Database, dsn: str) -> None:
         assert await STORE.get(tx, uuid4()) is None
 
 
+async def test_each_gets_what_is_saved_of_it(database: Database, dsn: str) -> None:
+    """Whether its neighbours in the list get the same or not."""
+    rows = [await pending(database, dsn) for _ in range(5)]
+    async with database.begin() as tx:
+        first = await submitted(tx, rows[0], 1)
+        other = await submitted(tx, rows[2], 2)
+        changed = [
+            replace(like, payload=row.payload)
+            for row, like in zip(rows, (first, first, other, first, first), strict=True)
+        ]
+        await STORE.save(tx, changed)
+        await STORE.save(tx, [])
+    async with database.read() as tx:
+        stored = await STORE.many(tx, [row.payload.session_id for row in rows])
+        assert [stored[row.payload.session_id] for row in rows] == changed
+
+
 async def test_the_longest_due_are_claimed_and_held(database: Database, dsn: str) -> None:
     late = await pending(database, dsn, NOW + timedelta(seconds=5))
     early = await pending(database, dsn, NOW)

@@ -8,6 +8,7 @@ indexes serve them:
 - ``lx_idle(idle_since)``, ``lx_id(id)``: the moment in seconds, 0 for never, and the first 52 bits of the id.
   ``order by lx_idle(idle_since) <-> 0, lx_id(id) <-> 0`` walks ``workspace_coverage_idx`` from who is idle
   for longest and stops at the first that fits, where sorting would look at everyone who covers the point.
+  With PostGIS it holds of each circle a box that many have in common (0014).
 
 Both flavours compute on the sphere of ``kernel.geo`` with one micrometre of tolerance, which makes every
 longitude at a pole, and -180 and 180, the same place. They agree with exact geometry to 10 µm: PostGIS takes
@@ -16,7 +17,9 @@ points nearer than 6.4 µm (1e-12 rad) for the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from math import log, radians, sqrt
 
 from luxxon_core.kernel.geo import EARTH_RADIUS_M
 
@@ -57,6 +60,33 @@ _WITHIN = (
     f"            radius_m * {POSTGIS_RADIUS_M / EARTH_RADIUS_M!r} + {TOLERANCE_M:f}, false)"
 )
 
+_DEGREE_M = POSTGIS_RADIUS_M * radians(1)
+_SIZES = log(2) / 4
+"""Between the logarithms of one size of a box and the next: four a doubling."""
+_MOVED = 0.15
+"""How far a middle moves at most, in sizes. With finer boxes fewer circles share one, and picks in a crowd
+read more pages; with coarser ones more circles are looked at that do not hold the point."""
+
+
+def _own_box(lat: str, lng: str, radius_m: str) -> str:
+    return f"_st_expand({_place(lat, lng)}, {radius_m})"
+
+
+def _cell(lat: str, lng: str, radius_m: str) -> str:
+    """A box around the circle that many circles have in common.
+
+    The radius is rounded up to a size, and the middle to a grid (where it moves farthest along the diagonal
+    at the equator); the box is made wider by as much as the middle may have moved. Circles with the same box
+    lie in the index by how long they have been idle: a page whose longest idle were taken is then one of a
+    few, where with boxes of their own every page of a crowd has some, and a pick reads all of them.
+    """
+    size = f"exp(ceil(ln(greatest({radius_m}, 1)) / {_SIZES!r}) * {_SIZES!r})"
+    step = f"({size} * {sqrt(2) * _MOVED / _DEGREE_M!r})"
+    at_lat = f"least(90, greatest(-90, round({lat} / {step}) * {step}))"
+    at_lng = f"least(180, greatest(-180, round({lng} / {step}) * {step}))"
+    return f"_st_expand({_place(at_lat, at_lng)}, {size} * {1 + _MOVED})"
+
+
 _EARTH_SCALE = f"(earth() / {EARTH_RADIUS_M})"
 """earthdistance computes on a sphere of 6 378 168 m."""
 _EARTH_BOX = "earth_box(ll_to_earth({}, {}), {} * 1.0012 + 0.001)"
@@ -78,33 +108,57 @@ def _function(signature: str, returns: str, body: str) -> str:
     )
 
 
+def _covers(body: str) -> str:
+    return _function(
+        "lx_covers(lat float8, lng float8, radius_m float8, at_lat float8, at_lng float8)", "boolean", body
+    )
+
+
+def _coverage_index(area: str) -> str:
+    return (
+        "create index workspace_coverage_idx on workspace\n"
+        f"    using gist (({area}), ({_IDLE}), ({_ID}))\n    where {ONLINE}"
+    )
+
+
 def _coverage(flavour: Flavour, *, covers: str, near: str, area: str, place: str) -> tuple[str, ...]:
     return (
         "create extension if not exists btree_gist",
-        _function(
-            "lx_covers(lat float8, lng float8, radius_m float8, at_lat float8, at_lng float8)",
-            "boolean",
-            covers,
-        ),
+        _covers(covers),
         _function(
             "lx_near(lat float8, lng float8, at_lat float8, at_lng float8, radius_m float8)", "boolean", near
         ),
         _function("lx_idle(idle_since timestamptz)", "float8", _IDLE),
         _function("lx_id(id uuid)", "float8", _ID),
-        "create index workspace_coverage_idx on workspace\n"
-        f"    using gist (({area}), ({_IDLE}), ({_ID}))\n    where {ONLINE}",
+        _coverage_index(area),
         f"create index session_place_idx on session\n    using gist (({place}))\n    where {OPEN_SESSION}",
         f"comment on function {COVERS} is '{MARK}{flavour}'",
     )
 
 
+def _boxed(box: Callable[[str, str, str], str]) -> tuple[str, str]:
+    """The body of ``lx_covers``, and what the index holds of a circle."""
+    covers = f"{box('lat', 'lng', 'radius_m')} && {_AT_BOX}\n        and {_WITHIN}"
+    return covers, box("coverage_lat", "coverage_lng", "coverage_radius_m")
+
+
+def _reboxed(box: Callable[[str, str, str], str]) -> tuple[str, ...]:
+    covers, area = _boxed(box)
+    return (
+        "drop index workspace_coverage_idx",
+        _covers(covers).replace("create", "create or replace", 1),
+        _coverage_index(area),
+    )
+
+
+_FIRST_COVERS, _FIRST_AREA = _boxed(_own_box)
 _POSTGIS = (
     "create extension if not exists postgis",
     *_coverage(
         Flavour.POSTGIS,
-        covers=f"_st_expand({_place('lat', 'lng')}, radius_m) && {_AT_BOX}\n        and {_WITHIN}",
+        covers=_FIRST_COVERS,
         near=f"{_place('lat', 'lng')} && _st_expand({_AT}, radius_m + 0.01)\n        and {_WITHIN}",
-        area=f"_st_expand({_place('coverage_lat', 'coverage_lng')}, coverage_radius_m)",
+        area=_FIRST_AREA,
         place=_place("requested_lat", "requested_lng"),
     ),
 )
@@ -146,6 +200,7 @@ UP: dict[str, dict[Flavour, tuple[str, ...]]] = {
         Flavour.POSTGIS: _POSTGIS,
         Flavour.EARTHDISTANCE: (*_NO_FIRST_COVERAGE, *_EARTHDISTANCE),
     },
+    "0014": {Flavour.POSTGIS: _reboxed(_cell), Flavour.EARTHDISTANCE: ()},
 }
 """What a revision does for each flavour; before 0003 there was but one."""
 
@@ -163,6 +218,7 @@ DOWN: dict[str, dict[Flavour, tuple[str, ...]]] = {
         )
         for flavour in Flavour
     },
+    "0014": {Flavour.POSTGIS: _reboxed(_own_box), Flavour.EARTHDISTANCE: ()},
 }
 """How it is undone; extensions stay, others may use them."""
 

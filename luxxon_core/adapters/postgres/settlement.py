@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,21 @@ from luxxon_core.settlement.domain import (
 from luxxon_core.settlement.ports import Look
 
 SQL = statements("settlement")
+_COMMON = attrgetter(
+    "state",
+    "attempts",
+    "next_attempt_at",
+    "last_error",
+    "waits_for",
+    "short_at_block",
+    "transaction_id",
+    "tx_hash",
+    "submitted_at",
+    "confirmed_at",
+    "block_number",
+    "final_at",
+)
+"""What changes; mostly the same for all that one transaction pays."""
 Told = tuple[str, str | None, bool]
 """State, transaction, and whether it is parked: a change of these is an event."""
 
@@ -144,31 +161,19 @@ class PgSettlementStore:
 
     async def _saved(self, tx: Tx, settlements: Sequence[Settlement]) -> dict[UUID, Told]:
         """What there is to tell of them as they were before."""
-        rows = [
-            (
-                one.payload.session_id,
-                one.state,
-                one.attempts,
-                one.next_attempt_at,
-                one.last_error,
-                one.waits_for,
-                one.short_at_block,
-                one.transaction_id,
-                one.tx_hash,
-                one.submitted_at,
-                one.confirmed_at,
-                one.block_number,
-                one.final_at,
-            )
-            for one in settlements
-        ]
-        if not rows:
+        if not settlements:
             return {}
+        sessions: list[UUID] = []
+        rows = []
+        for common, run in groupby(settlements, _COMMON):
+            first = len(sessions) + 1
+            sessions += [one.payload.session_id for one in run]
+            rows.append((first, len(sessions), *common))
         columns = (list(column) for column in zip(*rows, strict=True))
-        found = await connection(tx).fetch(SQL["save"], *columns)
+        found = await connection(tx).fetch(SQL["save"], sessions, *columns)
         return {
-            row["session_id"]: (row["state"], row["tx_hash"], row["waits_for"] == Wait.OPERATOR)
-            for row in found
+            session_id: (state, tx_hash, waits_for == Wait.OPERATOR)
+            for session_id, state, tx_hash, waits_for in found
         }
 
     async def next_due(self, tx: Tx) -> datetime | None:

@@ -183,7 +183,7 @@ def submitted(settlement: Settlement, transaction: int, tx_hash: str, now: datet
         settlement.payload,
         SettlementState.SUBMITTED,
         settlement.created_at,
-        settlement.next_attempt_at,
+        now,  # and no other: what a transaction's settlements have in common is written once
         settlement.attempts,
         transaction_id=transaction,
         tx_hash=tx_hash,

@@ -1,4 +1,4 @@
--- revision: 0011
+-- revision: 0014
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -742,3 +742,49 @@ CREATE TABLE observation_frame (
 CREATE INDEX observation_frame_expires_at_idx ON observation_frame (expires_at, observation_id);
 
 UPDATE alembic_version SET version_num='0011' WHERE alembic_version.version_num = '0010';
+
+-- Running upgrade 0011 -> 0012
+
+ALTER TABLE webhook ADD COLUMN failed_at TIMESTAMP WITH TIME ZONE;
+
+COMMENT ON COLUMN webhook.failed_at IS 'the newest attempt that failed, to about 10 s';
+
+ALTER TABLE webhook ADD COLUMN untried INTERVAL DEFAULT '0'::interval NOT NULL;
+
+COMMENT ON COLUMN webhook.untried IS 'of the time since failing_since, that in which nothing was attempted';
+
+update webhook set failed_at = now() where failing_since is not null;
+
+ALTER TABLE webhook_lane ADD COLUMN head BIGINT;
+
+COMMENT ON COLUMN webhook_lane.head IS 'no delivery before this number is pending';
+
+update webhook_lane l set head = coalesce((select min(d.number) from webhook_delivery d where d.webhook_id = l.webhook_id and d.lane = l.lane and d.state = 'PENDING'), 0);
+
+ALTER TABLE webhook_lane ALTER COLUMN head SET NOT NULL;
+
+DROP INDEX webhook_delivery_finished_idx;
+
+DROP INDEX webhook_delivery_lane_idx;
+
+CREATE INDEX webhook_delivery_lane_idx ON webhook_delivery (webhook_id, lane, number);
+
+alter table webhook_delivery set (fillfactor = 50);
+
+UPDATE alembic_version SET version_num='0012' WHERE alembic_version.version_num = '0011';
+
+-- Running upgrade 0012 -> 0013
+
+CREATE INDEX observation_asked_idx ON observation (finished_at) WHERE session_id is not null;
+
+CREATE INDEX observation_refused_idx ON observation (finished_at) WHERE session_id is null;
+
+UPDATE alembic_version SET version_num='0013' WHERE alembic_version.version_num = '0012';
+
+-- Running upgrade 0013 -> 0014
+
+-- geography: 0014;
+
+alter table settlement_tx_version alter column raw set storage external;
+
+UPDATE alembic_version SET version_num='0014' WHERE alembic_version.version_num = '0013';

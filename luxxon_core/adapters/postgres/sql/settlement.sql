@@ -115,24 +115,30 @@ with closed as (
 update settlement_tx_version set raw = null where tx_id in (select id from closed);
 
 -- name: save
-with former as (  -- what the statement found, not what it leaves
-    select session_id, state, tx_hash, waits_for from settlement where session_id = any ($1::uuid[])
+-- $1 has all sessions, one group after the other; each group has its first and its last place in it
+with given as (
+    select unnest(($1::uuid[])[first:last]) as session_id, g.*
+    from unnest(
+        $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[], $8::text[],
+        $9::bigint[], $10::bigint[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::bigint[],
+        $15::timestamptz[]
+    ) as g (
+        first, last, state, attempts, next_attempt_at, last_error, waits_for,
+        short_at_block, tx_id, tx_hash, submitted_at, confirmed_at, block_number,
+        final_at
+    )
+), changed as materialized (  -- with what the statement found, not what it leaves
+    select g.*, s.state as former_state, s.tx_hash as former_hash, s.waits_for as former_wait
+    from given g join settlement s on s.session_id = g.session_id
 )
 update settlement s
-set state = given.state, attempts = given.attempts, next_attempt_at = given.next_attempt_at,
-    last_error = given.last_error, waits_for = given.waits_for, short_at_block = given.short_at_block,
-    tx_id = given.tx_id, tx_hash = given.tx_hash, submitted_at = given.submitted_at,
-    confirmed_at = given.confirmed_at, block_number = given.block_number, final_at = given.final_at
-from unnest(
-    $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[],
-    $8::bigint[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::bigint[], $13::timestamptz[]
-) as given (
-    session_id, state, attempts, next_attempt_at, last_error, waits_for, short_at_block,
-    tx_id, tx_hash, submitted_at, confirmed_at, block_number, final_at
-)
-join former on former.session_id = given.session_id
-where s.session_id = given.session_id
-returning s.session_id, former.state, former.tx_hash, former.waits_for;
+set state = c.state, attempts = c.attempts, next_attempt_at = c.next_attempt_at,
+    last_error = c.last_error, waits_for = c.waits_for, short_at_block = c.short_at_block,
+    tx_id = c.tx_id, tx_hash = c.tx_hash, submitted_at = c.submitted_at,
+    confirmed_at = c.confirmed_at, block_number = c.block_number, final_at = c.final_at
+from changed c
+where s.session_id = c.session_id
+returning s.session_id, c.former_state, c.former_hash, c.former_wait;
 
 -- name: next_due
 select min(at) from (
