@@ -7,9 +7,9 @@ gets, streams included, are set just before it goes out.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -30,8 +30,11 @@ from luxxon_core.http.idempotency import Idempotency, InProgress, Reply
 from luxxon_core.http.limits import Clients, Limits
 from luxxon_core.http.observe import EXCHANGE, REQUEST_ID_HEADER, Observer, new_request_id, pattern
 from luxxon_core.http.operation import Access, Answer, Binary, Call, EventStream, Operation
+from luxxon_core.http.polled import PATHS as POLLED_PATHS
+from luxxon_core.http.polled import POLLED, Polled
 from luxxon_core.http.principal import ApiKeyPrincipal, LinkPrincipal, Principal
 from luxxon_core.http.routing import unambiguous
+from luxxon_core.http.whole import Whole, takes_whole
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import InvalidInput, LuxxonError, NotAuthenticated, RequestTimeout
 
@@ -39,8 +42,6 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/api/v1", "", "/api/v1/api/v1")
 """Published samples and bundles use all three (api-contract §22.1 row 23)."""
-POLLED = frozenset({"/sessions/{session_id}", "/sessions/{session_id}/frame"})
-"""What clients ask for each second."""
 IN_PROGRESS_SECONDS = 1
 """When to ask again for an answer that is still being made."""
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
@@ -72,18 +73,22 @@ def application(frame: Frame, operations: Iterable[Operation]) -> web.Applicatio
 
     The router tries the paths of one beginning in turn: those asked for most come first, then short ones.
     """
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_around(frame)])
+    around = _around(frame)
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[around])
+    polled = app[POLLED] = Polled(app, around)
     app.on_response_prepare.append(_headers(frame))
     sse.install(app)
-    rows = sorted(operations, key=lambda row: (row.path not in POLLED, row.path.count("/"), row.path))
+    rows = sorted(operations, key=lambda row: (row.path not in POLLED_PATHS, row.path.count("/"), row.path))
     for written, sharing in groupby(rows, key=lambda row: row.path):
         path = unambiguous(written, (row.path for row in rows))
         endpoints = [(row.method, _Endpoint(frame, row).serve) for row in sharing]
         for prefix in PREFIXES:
             resource = app.router.add_resource(prefix + path)
             for method, serve in endpoints:
-                resource.add_route(method, serve)
+                route = resource.add_route(method, serve)
                 if method == "GET":
+                    if prefix == PREFIXES[0]:
+                        polled.add(written, route)
                     resource.add_route("HEAD", serve)
     return app
 
@@ -98,7 +103,7 @@ def _around(frame: Frame) -> Middleware:
         status = 0
         try:
             try:
-                permission = cors.preflight(request, origins)
+                permission = cors.preflight(request, origins) if request.method == "OPTIONS" else None
                 response = permission if permission is not None else await handler(request)
             except web.HTTPException as error:
                 if error.status < 400:
@@ -142,22 +147,29 @@ def _headers(frame: Frame) -> Callable[[web.Request, web.StreamResponse], Awaita
     origins = frame.origins
 
     async def headers(request: web.Request, response: web.StreamResponse) -> None:
-        told = response.headers
-        exchange = request.get(EXCHANGE)
-        if exchange is None:  # refused before any of our code was asked
-            told[REQUEST_ID_HEADER] = new_request_id()
-        else:
-            told[REQUEST_ID_HEADER] = exchange.request_id
-            if exchange.policy is not None and exchange.standing is not None:
-                told["RateLimit-Policy"] = exchange.policy
-                told["RateLimit"] = exchange.standing
-            if exchange.retry_after is not None:
-                told["Retry-After"] = str(exchange.retry_after)
-        origin = request.headers.get("Origin")
-        if origin is not None and origin in origins:
-            cors.permit(origin, told)
+        _tell(response.headers, request, request.get(EXCHANGE), origins)
 
     return headers
+
+
+def _tell(
+    told: MutableMapping[str, str],
+    request: web.Request,
+    exchange: Exchange | None,
+    origins: frozenset[str],
+) -> None:
+    if exchange is None:  # refused before any of our code was asked
+        told[REQUEST_ID_HEADER] = new_request_id()
+    else:
+        told[REQUEST_ID_HEADER] = exchange.request_id
+        if exchange.policy is not None and exchange.standing is not None:
+            told["RateLimit-Policy"] = exchange.policy
+            told["RateLimit"] = exchange.standing
+        if exchange.retry_after is not None:
+            told["Retry-After"] = str(exchange.retry_after)
+    origin = request.headers.get("Origin")
+    if origin is not None and origin in origins:
+        cors.permit(origin, told)
 
 
 class _Endpoint:
@@ -189,7 +201,8 @@ class _Endpoint:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         frame, operation, exchange = self._frame, self._operation, request[EXCHANGE]
-        exchange.route, exchange.path = operation.path, request.match_info
+        path = request.match_info
+        exchange.route, exchange.path = operation.path, path
         now = frame.clock()
         headers, client = request.headers, self._client(request)
         principal = await self._admitted(request, exchange, client, now)
@@ -202,13 +215,14 @@ class _Endpoint:
             if isinstance(raw, dict):
                 named += [raw.get(field) for field in operation.workspace_fields]
             given = headers.get(CONSISTENCY_HEADER)
-            acting = await frame.guard.acting(operation, principal, request.match_info, named, given)
+            acting = await frame.guard.acting(operation, principal, path, named, given)
             workspace, token = acting.workspace, acting.token
             exchange.workspace = workspace
-        body, asked = decoding.body_of(raw, operation), self._nothing_asked
+        body = decoding.body_of(raw, operation) if self._has_body else None
+        asked = self._nothing_asked
         if query is not NO_QUERY or asked is None:
             asked = decoding.query_of(query, operation)
-        call = Call(principal, workspace, body, asked, request.match_info, headers, now, token)
+        call = Call(principal, workspace, body, asked, path, headers, now, token)
         if self._keyed and idempotency.HEADER in headers:
             return await self._once(request, call, raw, exchange, client)
         try:
@@ -218,6 +232,10 @@ class _Endpoint:
             raise
         if isinstance(result, EventStream):
             return await self._streamed(request, result, exchange)
+        if isinstance(result, Binary) and result.status == 200 and takes_whole(request):
+            told = {"Content-Type": result.content_type, **result.headers}
+            _tell(told, request, exchange, frame.origins)
+            return Whole(result.body, told)
         return _answer(result, call, secure=frame.secure)
 
     def _client(self, request: web.Request) -> str:
@@ -273,7 +291,7 @@ class _Endpoint:
         print_ = await self._fingerprint(request, call, raw)
 
         async def execute(id_: UUID) -> Reply:
-            identified = replace(call, idempotent_id=id_)
+            identified = msgspec.structs.replace(call, idempotent_id=id_)
             try:
                 result = await self._operation.handler(identified)
             except LuxxonError as error:

@@ -68,7 +68,7 @@ class Window:
 
     def full(self, subject: str, now: float) -> bool:
         """Whether one more would be too many."""
-        return self._current(now).get(subject, 0) >= self.quota
+        return now < self._ends and self._counts.get(subject, 0) >= self.quota
 
     def resets_in(self, now: float) -> int:
         """Whole seconds until all is forgotten, at least 1."""

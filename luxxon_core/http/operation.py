@@ -88,9 +88,8 @@ class EventStream:
     events: AsyncIterator[ServerEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Body_co, Query_co]):
-    """One guarded, decoded request."""
+class Call(msgspec.Struct, Generic[Body_co, Query_co], frozen=True):
+    """One guarded, decoded request: a struct because each costs a fifth of a frozen dataclass to make."""
 
     principal: Principal | None
     workspace: UUID | None

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 
 from luxxon_core.http.envelope import failure, refused_by_aiohttp
 from luxxon_core.http.observe import REQUEST_ID_HEADER, new_request_id
+from luxxon_core.http.polled import POLLED
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import InvalidInput, LuxxonError
 
@@ -110,4 +111,7 @@ class Runner(web.AppRunner):
         }
 
     async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self._clock, self._options)
+        server = await super()._make_server()
+        if (polled := self.app.get(POLLED)) is not None:
+            server.request_handler = polled.before(server.request_handler)
+        return Server(server, self._clock, self._options)

@@ -116,8 +116,9 @@ class _TimeLine:
 
     def __init__(self) -> None:
         self._offset: Fraction | None = Fraction(0)
-        self._last: Fraction | None = None
-        """Seconds, of the newest packet, and when it came."""
+        """Seconds; none as long as it is not known."""
+        self._last: EncodedPacket | AudioPacket | None = None
+        """The newest as it was placed, and when it came."""
         self._at = 0.0
 
     def interrupted(self) -> None:
@@ -125,12 +126,13 @@ class _TimeLine:
             self._offset = None
 
     def placed(self, packet: PacketT) -> PacketT:
-        now, at = time.monotonic(), packet.pts * packet.time_base
+        now = time.monotonic()
         if self._offset is None:
             assert self._last is not None
             passed = Fraction(max(0.001, now - self._at)).limit_denominator(90_000)
-            self._offset = self._last + passed - at
-        self._last, self._at = at + self._offset, now
-        if not self._offset:
-            return packet
-        return replace(packet, pts=round(self._last / packet.time_base))
+            last = self._last.pts * self._last.time_base
+            self._offset = last + passed - packet.pts * packet.time_base
+        if self._offset:
+            packet = replace(packet, pts=packet.pts + round(self._offset / packet.time_base))
+        self._last, self._at = packet, now
+        return packet

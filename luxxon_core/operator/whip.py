@@ -16,6 +16,7 @@ from av import Packet
 
 from luxxon_core.client.peer import EdgeUnreachable, Peer, on_keyframe_request
 from luxxon_core.kernel.errors import VideoError
+from luxxon_core.operator.rtp_writer import RtpWriter
 from luxxon_core.operator.sound import SoundTrack
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Publication:
             ]
         )
         on_keyframe_request(transceiver.sender, keyframe_requested)
+        RtpWriter(transceiver.sender)
         self._doubted_at = float("-inf")
         self._sound = None if sound is None else SoundTrack(sound)
         if self._sound is not None:

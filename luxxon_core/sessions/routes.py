@@ -52,6 +52,20 @@ PICTURE = Media(
 )
 
 
+NOT_CREATED = (
+    InsufficientCredit("session:insufficientCredit"),
+    InsufficientCredit("session:holds"),
+    NotAuthorized("session:notConsumer"),
+    NotAuthorized("apiKey:area"),
+    NotAuthorized("apiKey:sessionCap:60"),
+    NotAuthorized("apiKey:dailyCap:60"),
+    Conflict("session:id"),
+    WorkspaceNotFound,
+    ExternalError,
+)
+"""Why no session is created, whatever for."""
+
+
 def session_id(call: Call[object, object]) -> UUID:
     return call.id("session_id", SessionNotFound)
 
@@ -93,18 +107,10 @@ def _consumer(cases: SessionCases) -> list[Operation]:
             permission=Permission.OPERATE,
             errors=(
                 InvalidInput("quote:point"),
-                InsufficientCredit("session:insufficientCredit"),
-                InsufficientCredit("session:holds"),
-                NotAuthorized("session:notConsumer"),
-                NotAuthorized("apiKey:area"),
-                NotAuthorized("apiKey:sessionCap:60"),
-                NotAuthorized("apiKey:dailyCap:60"),
                 QuoteNotFound("quote:id"),
                 QuoteExpired("quote:expired"),
                 QuoteExpired("quote:consumed"),
-                Conflict("session:id"),
-                WorkspaceNotFound,
-                ExternalError,
+                *NOT_CREATED,
             ),
         ),
         Operation(
