@@ -35,6 +35,7 @@ from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.header import HeaderView
 from luxxon_tui.widgets.modal import Modal
 from luxxon_tui.widgets.question import Question, question_card
+from luxxon_tui.workers import Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,14 @@ class ConsoleApp(WaryApp):
         action("app.keys", "question_mark", "keys", "What the keys do here", show=False),
         action("app.retry", "r", "retry", "Ask the server again now", priority=True),
         action("app.leave", "q", "quit", "Leave the console; asks while something is live"),
+        action(
+            "app.suspend",
+            "ctrl+z",
+            "suspend",
+            "Back to the shell for a while; its fg brings the console back",
+            show=False,
+            priority=True,
+        ),
         Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
     ]
 
@@ -117,6 +126,7 @@ class ConsoleApp(WaryApp):
         welcomes = self.facts.fresh and FIRST_START is not None and (api is None or store is not None)
         self.DEFAULT_MODE = WELCOME if welcomes else self._first  # type: ignore[misc]  # per console
         super().__init__()
+        self._beside = Workers(self)
         self.clock = clock
         self.server = ServerLink(self.store, clock, self._passphrase, self.facts.unlock_minutes)
         self.server.notice = partial(self.notify, title="this machine", timeout=8)
@@ -196,6 +206,11 @@ class ConsoleApp(WaryApp):
             self.notify(fault, title="keymap", severity="warning", timeout=10)
 
     # -- the server
+
+    @property
+    def workers(self) -> Workers:
+        """What runs beside the screens."""
+        return self._beside
 
     @property
     def api(self) -> Luxxon | None:
@@ -354,6 +369,27 @@ class ConsoleApp(WaryApp):
         self._leaving = None
         if sure:
             self.exit(0)
+
+    def action_suspend(self) -> None:
+        """Stop until the shell says ``fg``; not where something would stand still with the console."""
+        why = self._needed_here()
+        if why:
+            self.notify(why, title="not suspended", severity="warning", timeout=6)
+        else:
+            self.action_suspend_process()
+
+    def _needed_here(self) -> str:
+        """Why this process may not be stopped; nothing, if it may."""
+        from luxxon_tui.suspending import shell_waits
+
+        connected = self.connected
+        if self._begin[0] is not None or (connected is not None and connected.embedded_url is not None):
+            return "This marketplace would stand still with the console."
+        if any(worker.group.startswith("operate:") and worker.is_running for worker in self.workers):
+            return "A camera is online from here: take it offline first."
+        if self._driver is None or not self._driver.can_suspend or not shell_waits():
+            return "No shell waits for this console, to bring it back."
+        return ""
 
     def action_theme(self, name: str) -> None:
         """Another theme, kept for the next time."""

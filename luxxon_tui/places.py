@@ -32,9 +32,14 @@ async def keep_named(store: Store) -> None:
     """Name the places of the store's sessions as they come, until cancelled."""
     changed = asyncio.Event()
     unwatch = store.watch(("sessions",), changed.set)
+    seen = -1
     try:
         while True:
-            points = {view.requested for view in store.sessions.value.values() if view.requested}
+            sessions, index = store.sessions.value, store.index
+            others = index.since(seen)
+            seen = index.revision
+            views = sessions.values() if others is None else [sessions[each] for each in others]
+            points = {view.requested for view in views if view.requested}
             unnamed = points - store.places.value.keys()
             if unnamed:
                 found = await asyncio.to_thread(_named, unnamed)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,6 +23,14 @@ __all__ = ["demo_context", "main", "run_console"]
 INTERRUPTED = 130
 
 
+def _measured_at_the_terminal() -> None:
+    """Forget ``COLUMNS`` and ``LINES``, which some shells and build servers export: they would take the place
+    of the terminal's own size and never follow a new one."""
+    if sys.__stdout__ is not None and sys.__stdout__.isatty():
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
+
+
 async def run_console(
     api: Luxxon | None,
     session_id: UUID | None,
@@ -34,6 +44,7 @@ async def run_console(
     Cancelled, it gives the terminal back before it raises. A session that is still LIVE is left as it is:
     whoever opened it ends it.
     """
+    _measured_at_the_terminal()
     app = ConsoleApp(api, session_id, facts=context, profile=profile, profile_name=profile_name)
     app.alone = True
     running = asyncio.create_task(app.run_async(), name="console-app")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from textual import events
-from textual.app import App
 
+from luxxon_tui.paced import PacedApp
 from luxxon_tui.widgets.too_small import TooSmall, fits
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ LEAVING_KEYS = ("q", "ctrl+c", "ctrl+q")
 """The only keys that are heard in a terminal that is too small: what else they would do could not be seen."""
 
 
-class SizedApp(App[int]):
+class SizedApp(PacedApp):
     """Covers every screen that is shown, and hears no key but those that leave, below ``NEEDED``.
 
     What stands behind the cover stays as it is: focus, cards, what was typed, and a running session.

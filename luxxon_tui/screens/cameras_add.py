@@ -17,7 +17,7 @@ from luxxon_tui import format as fmt
 from luxxon_tui.map import links
 from luxxon_tui.operate.link import CameraLink
 from luxxon_tui.rows import EMPTY, Row, Span, cut, row
-from luxxon_tui.widgets.field import Field
+from luxxon_tui.widgets.field import AddressField, Field
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.modal import Modal
 from luxxon_tui.widgets.picture import Picture
@@ -76,7 +76,8 @@ class AddCamera(Modal[str | None]):
             label = Lines(lambda _width: [row(Span(name, "muted"))], ground="surface")
             label.add_class("label")
             yield label
-            yield Field(placeholder=hint, id=name)
+            kind = AddressField if name == "address" else Field
+            yield kind(placeholder=hint, id=name)
 
     def on_mount(self) -> None:
         self.set_interval(SHOW_SECONDS, self._show)

@@ -118,7 +118,8 @@ class OfferView:
 
 
 def offer_rows(view: OfferView, width: int) -> list[Row]:
-    """The card of an assignment that waits for a yes."""
+    """The card of an assignment that waits for a yes. What is not known yet has its row already: the buttons
+    stand still under a pointer that is on its way to them."""
     offer, inner = view.offer, width - 4
     waits = fmt.moment(max(0.0, (view.now - offer.came_at).total_seconds()))
     rows = [
@@ -132,15 +133,16 @@ def offer_rows(view: OfferView, width: int) -> list[Row]:
     ]
     if view.camera:
         rows.append(cut(row(Span("for ", "muted"), Span(view.camera, "text")), inner))
-    if view.place:
-        rows.append(cut(row(Span(view.place, "bright", bold=True)), inner))
     if offer.point is not None:
+        rows.append(cut(row(Span(view.place, "bright", bold=True)), inner))
         rows.append(cut(row(Span(f"{offer.point.lat:.4f}, {offer.point.lng:.4f}", "muted")), inner))
     rows.append(EMPTY)
-    if offer.point is not None and view.where is not None:
-        number, unit = fmt.distance(distance_m(view.where, offer.point))
-        reach, reach_unit = fmt.distance(view.radius_m)
-        of = f" {unit} of {reach}" if unit == reach_unit else f" {unit} of {reach} {reach_unit}"
+    if offer.point is not None:
+        number, of = fmt.NONE, ""
+        if view.where is not None:
+            number, unit = fmt.distance(distance_m(view.where, offer.point))
+            reach, reach_unit = fmt.distance(view.radius_m)
+            of = f" {unit} of {reach}" if unit == reach_unit else f" {unit} of {reach} {reach_unit}"
         rows.append(_line(inner, "distance", number, of))
     rows.append(_line(inner, "length", fmt.moment(offer.max_seconds), " at most"))
     most = offer.rate_micro * offer.max_seconds

@@ -54,6 +54,7 @@ class PageScreen(ModalScreen[None]):
         action("first.back", "escape", "back", "Back to the page before; nothing is asked twice"),
         action("first.next", "down", "next", "To the next line", show=False, do="app.focus_next"),
         action("first.before", "up", "before", "To the line before", show=False, do="app.focus_previous"),
+        action("app.keys", "question_mark", "keys", "What the keys do here", do="app.keys"),
         action("app.leave", "q", "quit", "Leave the console", do="app.leave"),
     ]
 
@@ -176,6 +177,8 @@ class PageScreen(ModalScreen[None]):
             rows.choose(options[0].key)
         if before != len(options):
             rows.refresh(layout=True)
+        if options and not page.blanks and self.focused is None:  # they were away while something was done
+            self.set_focus(rows)
         now, wrong = monotonic(), self._wrong
         phases = [(words, (ended or now) - begun, ended is not None) for words, begun, ended in self._phases]
         checked = self.checked if place is Place.SERVER and not phases else None
@@ -213,8 +216,10 @@ class PageScreen(ModalScreen[None]):
 
     def on_row_list_opened(self, event: RowList.Opened) -> None:
         event.stop()
-        if event.key is None or self.busy:
+        offered = [option.key for option in self._options(self.page())]
+        if self.busy or event.key not in offered:  # a second click, once the first has led on
             return
+        assert event.key is not None
         verb, _, noun = event.key.partition(":")
         getattr(self, f"_choose_{verb}")(*([noun] if noun else []))
 
@@ -249,7 +254,8 @@ class PageScreen(ModalScreen[None]):
                 self._fail(work.explained(error, failing))
 
         self._wrong, self._phases = None, []
-        self.run_worker(told(), name=failing, group="step", exclusive=True, exit_on_error=True)
+        worker = self.run_worker(told(), name=failing, group="step", exclusive=True, exit_on_error=True)
+        self.console.workers.close_with(worker, steps)
 
     async def _during(self, words: str, doing: Awaitable[Any]) -> Any:
         """Await something and show that it is under way, and for how long."""

@@ -12,6 +12,7 @@ from luxxon_tui import format as fmt
 from luxxon_tui.rows import EMPTY, Row, Span, cut, row, width_of
 from luxxon_tui.screens import wallet_figures as figures
 from luxxon_tui.screens.wallet_chain import DEVELOPMENT
+from luxxon_tui.screens.wallet_panels import wrapped
 from luxxon_tui.views import Failure
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TRY = ("marketplace", "camera", "first picture")
 CONNECT = ("marketplace", "wallet", "workspace", "top up")
+LONGEST_LINE = 84
+"""Cells; longer ones are hard to read."""
 AMOUNTS = (5, 25)
 """USDC that the last step offers."""
 
@@ -153,7 +156,7 @@ def wallet(existing: Sequence[tuple[str, str]], ours: str | None) -> Page:
     return Page(
         "Who are you?",
         (
-            "A wallet signs you in and holds your money. Its key never leaves this machine;",
+            "A wallet signs you in and holds your money. Its key never leaves this machine; "
             "who loses its file or its passphrase loses the wallet.",
         ),
         tuple(found),
@@ -192,7 +195,7 @@ def api_key() -> Page:
     return Page(
         "Use an API key",
         (
-            "An owner makes one on the Workspace screen. It is kept in the profile,",
+            "An owner makes one on the Workspace screen. It is kept in the profile, "
             "in a file that only you can read; nothing typed here is shown.",
         ),
         blanks=(Blank("API key", "lxxn_…", secret=True),),
@@ -274,8 +277,13 @@ def top(place: Place, width: int) -> list[Row]:
 
 def heading(page: Page, width: int) -> list[Row]:
     """The title and what is told under it."""
-    told = [row(Span(line, "muted")) if isinstance(line, str) else line for line in page.told]
-    return [cut(each, width) for each in (row(Span(page.title, "bright", bold=True)), *told)]
+    rows = [row(Span(page.title, "bright", bold=True))]
+    for line in page.told:
+        if isinstance(line, str):
+            rows += [row(Span(part, "muted")) for part in wrapped(line, min(width, LONGEST_LINE))]
+        else:
+            rows.append(line)
+    return [cut(each, width) for each in rows]
 
 
 def label(blank: Blank, width: int) -> list[Row]:
@@ -316,8 +324,14 @@ def status(
         rows += _server(checked)
     if wrong is not None:
         rows += [
-            row(Span("✕ ", "bad"), wrong.title),
-            row(Span(f"  {wrong.remedy}", "muted")),
+            *(
+                row(Span("  " if number else "✕ ", "bad"), part)
+                for number, part in enumerate(wrapped(wrong.title, min(width, LONGEST_LINE) - 2))
+            ),
+            *(
+                row(Span(f"  {part}", "muted"))
+                for part in wrapped(wrong.remedy, min(width, LONGEST_LINE) - 2)
+            ),
         ]
     if hint:
         rows += [*([EMPTY] if rows else []), row(Span("enter", "text", bold=True), Span(f" {hint}", "muted"))]

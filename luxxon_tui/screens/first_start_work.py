@@ -21,8 +21,10 @@ from luxxon_core.kernel.errors import (
     Unavailable,
 )
 from luxxon_tui.connect.signing import act_for, found, sign_in
+from luxxon_tui.screens.first_start_reach import ANSWER_SECONDS, unreached
 from luxxon_tui.screens.wallet_chain import facts_of, open_chain
 from luxxon_tui.views import Failure
+from luxxon_tui.widgets.field import too_long
 
 if TYPE_CHECKING:
     from luxxon_core.access.schemas import WorkspaceMembership
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from luxxon_core.http.schemas import Config
     from luxxon_tui.screens.wallet_figures import ChainFacts
 
-ANSWER_SECONDS = 6.0
 CAMERA_SECONDS = 60.0
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 NAME_LENGTH = 32
@@ -91,11 +92,13 @@ async def check(text: str) -> Checked:
     """
     url = origin(text)
     async with await client_of(url) as api:
-        from luxxon_core.client import InvalidResponse
+        from luxxon_core.client import ConnectionFailed, InvalidResponse
 
         begun = perf_counter()
         try:
             config = await api.config.get()
+        except ConnectionFailed as error:
+            raise unreached(url, error) from error
         except InvalidResponse:
             raise await _too_old(api) from None
         return Checked(url, config, round((perf_counter() - begun) * 1000))
@@ -223,6 +226,8 @@ async def make_workspace(api: Luxxon, wallet: LocalWallet, name: str) -> str:
         InvalidInput: no name; Conflict: the name is taken; LuxxonError: the server refused, or is lost.
     """
     slug = slug_of(name)
+    if wrong := too_long(name):
+        raise InvalidInput("workspace:name", wrong)
     if len(slug) < 3:
         raise InvalidInput("workspace:slug", "A name needs three letters or digits")
     made = await found(api, wallet, slug=slug, name=name.strip(), roles=["CONSUMER", "SUPPLIER"])
@@ -336,6 +341,12 @@ def profile_name(url: str, taken: Container[str]) -> str:
 REMEDIES = {
     "server:url": "write it as https://market.example.org",
     "server:none": "check the address",
+    "server:name": "check its spelling, and the network",
+    "server:certificate": "check the address; its operator has to renew or to mend the certificate",
+    "server:scheme": "write it with http://, if it is yours and near; or check the port",
+    "server:refused": "check the port, and that the server runs; enter tries again",
+    "server:late": "check the address and the network; enter tries again",
+    "server:lost": "check the address, that the server runs, and the network; enter tries again",
     "server:version": "ask its operator for a newer server, or use a console of that version",
     "apiKey:form": "paste it again",
     "wallet:passphrase": "type it again",
@@ -344,7 +355,8 @@ REMEDIES = {
     "wallet:file": "check the path, and that the folder can be written",
     "wallet:exists": "go back, and use the one that is there",
     "wallet:balance": "send it some USDC first, or skip this step",
-    "workspace:slug": "choose a longer name",
+    "workspace:slug": "choose a longer name, with plain letters a to z or digits",
+    "workspace:name": "choose a shorter name",
     "workspace:slugTaken": "choose another name",
     "camera:none": "plug one in and try again, or go back and take the test card",
     "camera:late": "try again; the log is on the Activity screen",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -27,7 +28,7 @@ from luxxon_tui.screens.wall import Wall, WallScreen
 from luxxon_tui.store.state import is_open
 from luxxon_tui.themes import palette_of
 from luxxon_tui.video import SignalMeter, VideoFeed
-from luxxon_tui.views import LiveView, Phase, SignalView
+from luxxon_tui.views import STALL_MS, LiveView, Phase, SignalView
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
 from luxxon_tui.widgets.header import Header
@@ -38,6 +39,8 @@ from luxxon_tui.widgets.question import Question, question_card
 
 SAMPLE_SECONDS = 0.5
 FRAME_SECONDS = 1 / 30
+REST_SECONDS = 3.0
+"""For so long the stream is kept while another screen is shown: who only looks there has it at once again."""
 PARTS = 6
 SIDE_NARROW, SIDE_WIDE, SIDE_WIDEST = 24, 34, 60
 NARROW_BELOW, WIDE_BELOW = 5, 9
@@ -90,6 +93,7 @@ class LiveScreen(ScreenPane):
         self._hand = Hand()
         self._walled = False
         """Whether the wall stands over this screen: it fetches its pictures itself."""
+        self._rested, self._opens_until = False, 0.0
         app = self.console_app
         self._facts = app.facts
         self._clock = app.clock
@@ -160,6 +164,18 @@ class LiveScreen(ScreenPane):
     def on_screen_resume(self) -> None:
         if self.is_mounted:
             self.on_resize()  # the terminal may have another size than when a card covered this screen
+            if self._rested:  # until then the last picture and its figures stand
+                self._rested, self._opens_until = False, monotonic() + STALL_MS / 1000
+            self.take(self.scene.view)
+
+    def on_screen_suspend(self) -> None:
+        self.set_timer(REST_SECONDS, self._rest)
+
+    def _rest(self) -> None:
+        """Fetch and decode nothing while nothing can be seen; the last picture stays."""
+        if not self.on_stage and self._watching is not None:
+            self._close_video()
+            self._rested = True
 
     # -- what comes in
 
@@ -185,14 +201,15 @@ class LiveScreen(ScreenPane):
     def _close_video(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
-            self._watching = None
+            self._watching = self._video = None
 
     def take(self, view: LiveView) -> None:
         """Show a view; the picture is opened when the session goes live and closed when it is over."""
         before, self.scene = self.scene, replace(self.scene, view=view, now=self._clock())
-        if view.phase is Phase.LIVE and self._watching is None and not self._walled:
-            self._watching = self.run_worker(self._stream(), name="video", exit_on_error=True)
-        elif view.phase is not Phase.LIVE:
+        if view.phase is Phase.LIVE:
+            if self._watching is None and not self._walled and self.on_stage:
+                self._watching = self.run_worker(self._stream(), name="video", exit_on_error=True)
+        else:
             self._close_video()  # over, or forgotten with the server that it was of
         self._withdraw_question()
         self._draw()
@@ -215,8 +232,9 @@ class LiveScreen(ScreenPane):
             await video.close()
 
     def _show(self, source: object) -> None:
-        if not self._stands:
+        if not self._stands or not self.on_stage:
             return
+        self._opens_until = 0.0
         first = self._picture.latest is None
         self._picture.show(source)  # type: ignore[arg-type]
         if first or self.scene.signal.stalled:
@@ -224,7 +242,9 @@ class LiveScreen(ScreenPane):
             self.refresh_bindings()
 
     def _tick(self) -> None:
-        if self._video is not None and self.scene.live:
+        if not self.on_stage:
+            return
+        if self._video is not None and self.scene.live and monotonic() >= self._opens_until:
             self.scene = replace(self.scene, signal=self._meter.sample(self._video.stream()))
         self.scene = replace(self.scene, now=self._clock())
         self._withdraw_question()

@@ -198,7 +198,9 @@ class ScreenPane(Screen[None]):
             except LuxxonError as error:
                 self.notify(f"{failing}: {error.message}", severity="error")
 
-        return self.run_worker(told(), name=failing, group=group, exclusive=True, exit_on_error=True)
+        worker = self.run_worker(told(), name=failing, group=group, exclusive=True, exit_on_error=True)
+        self.console_app.workers.close_with(worker, work)
+        return worker
 
     async def confirmed(self, question: Question) -> bool:
         """Ask once. For use in a worker (:meth:`call`)."""

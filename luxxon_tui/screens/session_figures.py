@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from luxxon_core.kernel.geo import Point
 from luxxon_tui import format as fmt
 from luxxon_tui.rows import Span
 from luxxon_tui.store.state import is_open
 from luxxon_tui.views import PHASES, Phase, SessionView
+
+if TYPE_CHECKING:
+    from luxxon_tui.screens.session_roll import Roll
 
 TROUBLED = 0.9
 """Share of clean time below which a session counts as trouble."""
@@ -50,7 +54,7 @@ class Listing:
         places: names by point.
     """
 
-    sessions: Sequence[SessionView]
+    sessions: Collection[SessionView] | Roll
     places: Mapping[Point, str]
     now: datetime
     zone: tzinfo | None
@@ -119,15 +123,9 @@ def passes(view: SessionView, wanted: Filter) -> bool:
             return in_trouble(view)
 
 
-def counts(sessions: Iterable[SessionView]) -> dict[Filter, int]:
-    """How many sessions each filter lets through, in one go."""
-    found = dict.fromkeys(Filter, 0)
-    for view in sessions:
-        kind = Filter.OPEN if is_open(view) else Filter.SETTLING if settling(view) else Filter.DONE
-        found[kind] += 1
-        found[Filter.ALL] += 1
-        found[Filter.TROUBLE] += in_trouble(view)
-    return found
+def kind_of(view: SessionView) -> Filter:
+    """Open, settling or done: each session is one of them."""
+    return Filter.OPEN if is_open(view) else Filter.SETTLING if settling(view) else Filter.DONE
 
 
 def amount_micro(view: SessionView) -> int | None:
@@ -145,35 +143,8 @@ def searched(view: SessionView, text: str, places: Mapping[Point, str]) -> bool:
     return all(word in told for word in text.casefold().split())
 
 
-def chosen(listing: Listing) -> list[SessionView]:
-    """The sessions that the list shows, in its order."""
-    found = [
-        view
-        for view in listing.sessions
-        if passes(view, listing.filter)
-        and (not listing.search or searched(view, listing.search, listing.places))
-    ]
-    newest = sorted(found, key=lambda view: view.created_at, reverse=True)
-    match listing.order:
-        case Order.NEWEST:
-            return sorted(newest, key=_urgency, reverse=True)
-        case Order.AMOUNT:
-            return sorted(newest, key=lambda view: abs(amount_micro(view) or 0), reverse=True)
-        case Order.LENGTH:
-            return sorted(newest, key=lambda view: view.elapsed_ms, reverse=True)
-        case Order.CLEAN:
-            return sorted(newest, key=lambda view: clean_share(view) if view.elapsed_ms else 2.0)  # type: ignore[return-value,arg-type]
-
-
-def _urgency(view: SessionView) -> int:
-    return 2 * (PHASES.get(view.state) is Phase.LIVE) + is_open(view)
-
-
-def heading_of(view: SessionView, today: date, zone: tzinfo | None) -> str:
-    """Under which heading it stands when the newest come first; none for what is open."""
-    if is_open(view):
-        return ""
-    day = view.created_at.astimezone(zone).date()
+def heading_of(day: date, today: date) -> str:
+    """What stands over the sessions of a day when the newest come first."""
     if day == today:
         return "earlier today"
     return "yesterday" if day == today - timedelta(days=1) else day_of(day, today)
@@ -201,36 +172,65 @@ class Day:
 QUARTER = 900.0
 
 
-def today(sessions: Iterable[SessionView], now: datetime, zone: tzinfo | None) -> Day:
-    """What sessions of today cost and brought."""
-    begin = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    ours = [view for view in sessions if view.started_at and view.started_at >= begin]
-    if not ours:
-        return Day()
-    first = min(view.started_at for view in ours if view.started_at)
-    since = begin + timedelta(seconds=(first - begin).total_seconds() // 3600 * 3600)
-    # Not none, by a clock that is behind the server's.
-    quarters = [0.0] * max(1, int((now - since).total_seconds() // QUARTER) + 1)
-    spent = earned = 0
-    watched = published = 0.0
-    for view in ours:
-        amount = amount_micro(view) or 0
-        seconds = view.elapsed_ms / 1000
-        if view.side == "operator":
-            earned, published = earned + amount, published + seconds
-        else:
-            spent, watched = spent - amount, watched + seconds
+class DaySums:
+    """Sums over the sessions that started on a day; one that changes is taken out and put in again."""
+
+    def __init__(self, day: date, zone: tzinfo | None) -> None:
+        self._begin = datetime.combine(day, time(), zone).astimezone(zone)
+        self._started: dict[str, datetime] = {}
+        self._micro = {"consumer": 0, "operator": 0}
+        self._elapsed_ms = {"consumer": 0, "operator": 0}
+        self._quarters: dict[int, float] = {}
+        """µUSDC by number of the quarter, from the beginning of the day."""
+        self._first: datetime | None = None
+
+    def add(self, view: SessionView) -> None:
+        """Count a session that has started."""
         assert view.started_at is not None
-        _spread(quarters, (view.started_at - since).total_seconds(), seconds, abs(amount))
-    return Day(spent, earned, watched, published, tuple(quarters), since)
+        self._started[view.id] = view.started_at
+        self._first = min(view.started_at, self._first or view.started_at)
+        self._sum(view, 1)
+
+    def remove(self, view: SessionView) -> None:
+        """Count it no more."""
+        if self._started.pop(view.id) == self._first:
+            self._first = min(self._started.values(), default=None)
+        self._sum(view, -1)
+
+    def _sum(self, view: SessionView, by: int) -> None:
+        assert view.started_at is not None
+        amount = amount_micro(view) or 0
+        self._micro[view.side] += by * amount
+        self._elapsed_ms[view.side] += by * view.elapsed_ms
+        begin = (view.started_at - self._begin).total_seconds()
+        end = begin + max(view.elapsed_ms / 1000, 1.0)
+        for number in range(int(begin // QUARTER), int(end // QUARTER) + 1):
+            inside = min(end, (number + 1) * QUARTER) - max(begin, number * QUARTER)
+            share = by * abs(amount) * inside / (end - begin)
+            self._quarters[number] = self._quarters.get(number, 0.0) + share
+
+    def day(self, now: datetime) -> Day:
+        """The sums, with their course up to now."""
+        if self._first is None:
+            return Day()
+        hours = (self._first - self._begin).total_seconds() // 3600
+        since = self._begin + timedelta(hours=hours)
+        # Not none, by a clock that is behind the server's.
+        many = max(1, int((now - since).total_seconds() // QUARTER) + 1)
+        begin = int(hours) * int(3600 // QUARTER)
+        quarters = tuple(max(0.0, self._quarters.get(begin + number, 0.0)) for number in range(many))
+        watched, published = (self._elapsed_ms[side] / 1000 for side in ("consumer", "operator"))
+        return Day(-self._micro["consumer"], self._micro["operator"], watched, published, quarters, since)
 
 
-def _spread(quarters: list[float], begin: float, seconds: float, amount: float) -> None:
-    """Share an amount out over the quarters in which it came to be."""
-    end = begin + max(seconds, 1.0)
-    for number in range(int(begin // QUARTER), min(len(quarters) - 1, int(end // QUARTER)) + 1):
-        inside = min(end, (number + 1) * QUARTER) - max(begin, number * QUARTER)
-        quarters[number] += amount * inside / (end - begin)
+def today(sessions: Iterable[SessionView], now: datetime, zone: tzinfo | None) -> Day:
+    """What sessions of today cost and brought, and of later, by a clock that is behind the server's."""
+    day = now.astimezone(zone).date()
+    begin, sums = datetime.combine(day, time(), zone).astimezone(zone), DaySums(day, zone)
+    for view in sessions:
+        if view.started_at is not None and view.started_at >= begin:
+            sums.add(view)
+    return sums.day(now)
 
 
 def clock(instant: datetime, zone: tzinfo | None) -> str:

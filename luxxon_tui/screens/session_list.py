@@ -13,10 +13,11 @@ from luxxon_tui.places import coordinates
 from luxxon_tui.rows import EMPTY, Row, Span, cut, first_fit, row, section, spread, width_of
 from luxxon_tui.screens import session_figures as figures
 from luxxon_tui.screens.session_figures import Filter, Listing, Order
+from luxxon_tui.screens.session_roll import roll_of
 from luxxon_tui.store.state import is_open
 from luxxon_tui.views import SessionView
 from luxxon_tui.widgets import bars
-from luxxon_tui.widgets.row_list import Item
+from luxxon_tui.widgets.row_list import Item, Items
 
 STATE, START, SIDE, LENGTH, CLEAN, AMOUNT = 11, 5, 5, 7, 8, 10
 """Cells of the columns; the place takes what is left."""
@@ -26,7 +27,7 @@ LEAST_PLACE = 8
 def filters(listing: Listing, width: int, *, searching: bool) -> Row:
     """The filters with how many sessions each has; the one that is on is bright on raised."""
     spans: list[Span] = []
-    counted = figures.counts(listing.sessions)
+    counted = roll_of(listing).counts
     for each in Filter:
         count = counted[each]
         action = f"screen.filter_by('{each.name}')"
@@ -98,17 +99,38 @@ def _padded(content: Row, width: int, *, right: bool = False) -> Row:
     return row(space, content) if right else row(content, space)
 
 
-def items(listing: Listing) -> list[Item]:
-    """The lines; where the newest come first, with a heading for each day."""
-    found: list[Item] = []
-    heading, today = "", listing.now.astimezone(listing.zone).date()
-    for view in figures.chosen(listing):
-        under = figures.heading_of(view, today, listing.zone) if listing.order is Order.NEWEST else ""
-        if under != heading:
-            heading = under
-            found.append(Item(None, partial(_heading, under)))
-        found.append(Item(view.id, partial(line, view, listing)))
-    return found
+def items(listing: Listing) -> Items:
+    """The lines, under headings by day when the newest come first. Only those that are asked for are made."""
+    return SessionItems(listing)
+
+
+class SessionItems(Items):
+    """The lines of a listing."""
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._shelf = roll_of(listing).shelf(listing.filter, listing.order, listing.search)
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def item(self, place: int) -> Item:
+        listing, (view, day) = self._listing, self._shelf[place]
+        if view is not None:
+            return Item(view.id, partial(line, view, listing))
+        assert day is not None, "either a session or a day"
+        today = listing.now.astimezone(listing.zone).date()
+        return Item(None, partial(_heading, figures.heading_of(day, today)))
+
+    def place(self, key: str) -> int | None:
+        return self._shelf.place(key)
+
+    def moved(self, place: int | None, by: int) -> int | None:
+        shelf = self._shelf
+        if not shelf.many:
+            return None
+        number = 0 if place is None else shelf.number(place)
+        return shelf.nth(max(0, min(shelf.many - 1, number + by)))
 
 
 def _heading(text: str, width: int) -> Row:
@@ -163,7 +185,7 @@ def _amount(view: SessionView) -> Span:
 
 def today_rows(listing: Listing, width: int, room: int) -> list[Row]:
     """What today cost and brought, with its course; nothing where there is no room for it."""
-    day = figures.today(listing.sessions, listing.now, listing.zone)
+    day = roll_of(listing).today(listing.now)
     if room < 4 or day.since is None:
         return []
     rows = [

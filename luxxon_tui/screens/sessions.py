@@ -21,6 +21,7 @@ from luxxon_tui.screens import session_list
 from luxxon_tui.screens.pane import Empty, ScreenPane, Thing
 from luxxon_tui.screens.session_detail import Detail, detail
 from luxxon_tui.screens.session_figures import Filter, Listing, Order, settling
+from luxxon_tui.screens.session_roll import Roll
 from luxxon_tui.store.state import is_open
 from luxxon_tui.views import PHASES, Phase, SessionView
 from luxxon_tui.widgets.field import Field
@@ -72,6 +73,7 @@ class SessionsScreen(ScreenPane):
     def __init__(self) -> None:
         super().__init__()
         self._filter, self._order, self._search = Filter.ALL, Order.NEWEST, ""
+        self._roll = Roll(self.console_app.facts.zone)
 
     def body(self) -> ComposeResult:
         with Horizontal(id="split"):
@@ -107,14 +109,14 @@ class SessionsScreen(ScreenPane):
     def ticks(self) -> bool:
         """While something is waited for."""
         view = self.view
-        return any(map(is_open, self.store.sessions.value.values())) or (view is not None and settling(view))
+        return bool(self.store.index.open) or (view is not None and settling(view))
 
     def listing(self) -> Listing:
         """What the list shows now."""
         store = self.store
-        sessions = tuple(store.sessions.value.values())
+        self._roll.follow(store.index)
         return Listing(
-            sessions,
+            self._roll,
             store.places.value,
             self.now(),
             self.zone,

@@ -165,7 +165,7 @@ class Tile(Vertical, can_focus=True):
     def start(self) -> None:
         """Fetch and draw frames until :meth:`stop`."""
         if self._playing is None and self.is_mounted:
-            self._playing = self.run_worker(self._play(), name=f"tile {self.session_id}", exit_on_error=True)
+            self._playing = self.run_worker(self._play, name=f"tile {self.session_id}", exit_on_error=True)
 
     def stop(self) -> None:
         """Let the stream go; the last frame stays."""

@@ -221,7 +221,7 @@ class WalletScreen(MovingPane):
             if amount is not None:
                 self._choose(amount)
                 return
-            wrong, value = "That is no amount of USDC", typed
+            wrong, value = figures.no_amount(typed), typed
 
     def action_next_span(self) -> None:
         self._span = self._span.next

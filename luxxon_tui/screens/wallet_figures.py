@@ -184,13 +184,34 @@ def short(micro: int) -> str:
     return fmt.usdc(micro, fmt.CHARGED).rstrip("0").rstrip(".")
 
 
+THOUSANDS = re.compile(r"[0-9]{1,3},[0-9]{3}")
+"""What is a thousand times more in one country than in another."""
+LONGEST_TYPED = 20
+
+
 def amount_of(text: str) -> int | None:
-    """What somebody typed, as µUSDC; None where it is no amount of USDC, or nothing."""
+    """What somebody typed, as µUSDC; None where it is no amount of USDC, or nothing, or could mean two."""
+    if THOUSANDS.fullmatch(text.strip()):
+        return None
     found = re.fullmatch(r"([0-9]{1,12})(?:[.,]([0-9]{1,6}))?", text.strip())
     if found is None:
         return None
     amount = int(found[1]) * MICRO_PER_USDC + int((found[2] or "").ljust(6, "0"))
     return amount or None
+
+
+def no_amount(text: str) -> str:
+    """Why :func:`amount_of` takes something for none."""
+    words = text.strip()
+    if THOUSANDS.fullmatch(words):
+        whole, _, rest = words.partition(",")
+        return f"{words} may mean {whole}{rest} or {whole}.{rest}: type one of them"
+    if re.fullmatch(r"[0-9]{1,12}[.,][0-9]{7,}", words):
+        return "USDC has six decimals, no more"
+    if re.fullmatch(r"[0-9]{1,12}([.,]0{1,6})?", words):
+        return "nothing is no amount: type one such as 5 or 0.25"
+    shown = words if len(words) <= LONGEST_TYPED else f"{words[:LONGEST_TYPED]}…"
+    return f"{shown!r} is no amount of USDC, such as 5 or 0.25"
 
 
 def ether(wei: int) -> str:

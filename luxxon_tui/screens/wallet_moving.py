@@ -164,7 +164,7 @@ class MovingPane(ReadingPane):
         field = self.query_one("#amount", Field)
         field.set_class(not amount, "-invalid")
         if not amount:
-            self.notify(f"{event.value!r} is no amount of USDC, such as 5 or 0.25", severity="error")
+            self.notify(figures.no_amount(event.value), severity="error")
             return
         if amount > pool:
             field.add_class("-invalid")

@@ -13,7 +13,7 @@ from luxxon_core.http.principal import Scope
 from luxxon_core.kernel.money import parse_usdc
 from luxxon_tui.rows import EMPTY, Row, Span, row
 from luxxon_tui.widgets.checks import Checks
-from luxxon_tui.widgets.field import NAME_LENGTH, Field
+from luxxon_tui.widgets.field import Field, too_long
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.modal import Modal
 
@@ -68,7 +68,7 @@ class MintCard(Modal[Minting | None]):
         scopes = [(str(scope), SCOPES.get(scope, "nothing asks for it yet")) for scope in Scope]
         with Vertical():
             yield Lines(self._head, id="head", ground="surface")
-            yield Field(placeholder="what it is for: edge box, notebook", id="label", max_length=NAME_LENGTH)
+            yield Field(placeholder="what it is for: edge box, notebook", id="label")
             yield Checks(scopes, FIRST)
             with Horizontal():
                 yield _label("USDC a day")
@@ -103,7 +103,9 @@ class MintCard(Modal[Minting | None]):
 
     def action_mint(self) -> None:
         label, scopes = self.query_one("#label", Field).value.strip(), self.query_one(Checks).ticked
-        if label and scopes:
+        if wrong := too_long(label):
+            self._wrong = wrong
+        elif label and scopes:
             try:
                 wish = Minting(label, scopes, self._cap("daily"), self._cap("session"), self._areas())
             except ValueError as error:

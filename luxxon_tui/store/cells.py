@@ -32,6 +32,10 @@ class Cell(Generic[T]):
         if value == self._value:
             self._value = value
             return
+        self.change(value)
+
+    def change(self, value: T) -> None:
+        """Take a value that is known to be another: large ones take long to compare."""
         self._value = value
         for told in tuple(self._watchers.values()):
             told()

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from luxxon_tui.format import short_id
 from luxxon_tui.store.cells import Cell, Unwatch
+from luxxon_tui.store.index import SessionIndex, is_open
 from luxxon_tui.views import PHASES, Failure, Offline, Online, Phase, SessionView
+
+__all__ = ["CELLS", "Happening", "Readiness", "Side", "Store", "Who", "is_open"]
 
 if TYPE_CHECKING:
     from luxxon_core.http.schemas import Config
@@ -129,6 +132,7 @@ class Store:
         self.server_log: Cell[tuple[str, ...]] = Cell(())
         self.side: Cell[Side] = Cell(side)
         self.watched: Cell[str | None] = Cell(None)
+        self._index = SessionIndex()
 
     def cell(self, name: str) -> Cell[Any]:
         """The cell of a name.
@@ -167,12 +171,24 @@ class Store:
 
     def put(self, *views: SessionView) -> None:
         """Take sessions in the place of those with their ids."""
-        self.sessions.set({**self.sessions.value, **{view.id: view for view in views}})
+        known, index = self.sessions.value, self.index
+        others = {view.id: view for view in views if known.get(view.id) != view}
+        if others:
+            sessions = {**known, **others}
+            index.changed(sessions, others.values())
+            self.sessions.change(sessions)
+
+    @property
+    def index(self) -> SessionIndex:
+        """Of the sessions, as they are now."""
+        if self._index.of is not self.sessions.value:
+            self._index.replaced(self.sessions.value)
+        return self._index
 
     @property
     def open(self) -> list[SessionView]:
         """Sessions that are not over, LIVE ones first, then the newest."""
-        found = [view for view in self.sessions.value.values() if is_open(view)]
+        found = self.index.open.values()
         return sorted(found, key=lambda view: (PHASES.get(view.state) is Phase.LIVE, view.created_at))[::-1]
 
     @property
@@ -211,11 +227,6 @@ class Store:
     def offline(self) -> Offline | None:
         link = self.link.value
         return link if isinstance(link, Offline) else None
-
-
-def is_open(view: SessionView) -> bool:
-    """Whether a session is not over."""
-    return PHASES.get(view.state) in (Phase.WAITING, Phase.LIVE)
 
 
 CELLS = tuple(name for name, cell in vars(Store()).items() if isinstance(cell, Cell) and name != "side")

@@ -9,8 +9,8 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from luxxon_tui.rows import EMPTY, Row, Span, row
-from luxxon_tui.widgets.field import Field
+from luxxon_tui.rows import EMPTY, Row, Span, cut, row
+from luxxon_tui.widgets.field import Field, too_long
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.modal import Modal
 
@@ -24,7 +24,7 @@ class Ask(Modal[str | None]):
         wrong: what was wrong with the last answer.
         secret: shown as dots.
         value: what stands there at first.
-        most: how many characters it takes; 0 is any number.
+        most: how many characters it may have; 0 is any number. With more it says so, and stays.
     """
 
     CSS = """
@@ -50,15 +50,14 @@ class Ask(Modal[str | None]):
         self._about = [
             row(Span(title, "bright", bold=True)),
             *(row(Span(fact, "muted")) if isinstance(fact, str) else fact for fact in facts),
-            EMPTY if not wrong else row(Span("✕ ", "bad"), wrong),
         ]
+        self._wrong = wrong
         self._secret, self._value, self._most = secret, value, most
 
     def compose(self) -> ComposeResult:
-        about = self._about
         with Vertical():
-            yield Lines(lambda _width: about, ground="surface")
-            yield Field(self._value, password=self._secret, max_length=self._most)
+            yield Lines(self._told, id="told", ground="surface")
+            yield Field(self._value, password=self._secret)
             yield Lines(
                 lambda _width: [
                     row(
@@ -70,8 +69,25 @@ class Ask(Modal[str | None]):
                 ground="surface",
             )  # fmt: skip
 
+    def _told(self, width: int) -> list[Row]:
+        wrong = row(Span("✕ ", "bad"), self._wrong) if self._wrong else EMPTY
+        return [*self._about, cut(wrong, width)]
+
+    def _say(self, wrong: str) -> None:
+        self._wrong = wrong
+        self.query_one("#told", Lines).redraw()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._wrong and event.value != self._value:
+            self._say("")
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+        wrong = too_long(event.value, self._most) if self._most else ""
+        if wrong:
+            self._say(wrong)
+        else:
+            self.dismiss(event.value)
 
     def action_leave(self) -> None:
         self.dismiss(None)

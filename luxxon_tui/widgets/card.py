@@ -38,14 +38,14 @@ class Card(Modal[bool]):
     def __init__(self, rows: list[Row], *, asks: bool = False) -> None:
         super().__init__()
         self._rows = rows
-        self._asks = asks
+        self.asks = asks
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield CardLines(self._rows)
 
     def action_confirm(self) -> None:
-        self.dismiss(self._asks)
+        self.dismiss(self.asks)
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import re
+
+from rich.text import Text
 from textual.widgets import Input
 
 from luxxon_tui.rows import plain
 
 NAME_LENGTH = 80
 """Characters of a name or label, as the server takes them."""
+
+SECRETS = re.compile(r"(?i)([?&/;](?:pass|passwd|password|psw|pwd|token)=)([^&;#]+)")
+"""Words of an address that open a camera, as some makers have them."""
+
+
+def too_long(text: str, most: int = NAME_LENGTH) -> str:
+    """What to say of a name with too many characters; nothing of one that fits."""
+    length = len(text.strip())
+    return f"1 to {most} characters: these are {length}" if length > most else ""
+
+
+def masked(url: str) -> str:
+    """An address with dots for what opens it: of equal length, so that a cursor stands where it did.
+
+    The password of the userinfo (RFC 3986, 3.2.1) is hidden while it is typed too: what follows the host's or
+    the user's colon may become one until ``/`` or ``@`` tells.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found and "@" not in url:
+        return url
+    if not found:
+        scheme, rest = "", url
+    place, slash, path = rest.partition("/")
+    name, colon, port = place.partition(":")
+    if (colon and not place.startswith("[")) or "@" in place:
+        before, at, after = place.rpartition("@")
+        if at:
+            user, colon, password = before.partition(":")
+            place = f"{user}{colon}{'•' * len(password)}@{after}"
+        elif "@" in path or not slash or not port.isdigit():  # a slash in a password, or one that goes on
+            whole = f"{port}{slash}{path}"
+            secret, at, after = whole.rpartition("@")
+            secret, after = (secret, after) if at else (whole, "")
+            return f"{scheme}{found}{name}{colon}{'•' * len(secret)}{at}{after}"
+    shown = f"{scheme}{found}{place}{slash}{path}"
+    return SECRETS.sub(lambda match: match[1] + "•" * len(match[2]), shown)
 
 
 class Field(Input):
@@ -26,3 +65,11 @@ class Field(Input):
     def validate_value(self, value: str) -> str:
         """What stands in it may be a name that others gave."""
         return plain(value)
+
+
+class AddressField(Field):
+    """A line for an address; what opens it is not shown (:func:`masked`)."""
+
+    @property
+    def _value(self) -> Text:
+        return Text(masked(self.value), no_wrap=True, overflow="ignore", end="")

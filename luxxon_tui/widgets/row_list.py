@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, overload
 
 from textual.binding import BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -31,6 +32,62 @@ class Item:
 
     key: str | None
     content: Callable[[int], Row]
+
+
+class Items(Sequence[Item]):
+    """Lines of a list that are made when they are asked for: of thousands, a few are on the screen."""
+
+    @abstractmethod
+    def item(self, place: int) -> Item:
+        """One line.
+
+        Raises:
+            IndexError: there are fewer.
+        """
+
+    @abstractmethod
+    def place(self, key: str) -> int | None:
+        """Where the line with a key stands."""
+
+    @abstractmethod
+    def moved(self, place: int | None, by: int) -> int | None:
+        """The line so many away among those that can be chosen, or the last one there; counted from the line
+        at ``place``, or the nearest that can be chosen. None where none can."""
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Item]: ...
+
+    def __getitem__(self, place: int | slice) -> Item | list[Item]:
+        if isinstance(place, slice):
+            return [self.item(each) for each in range(*place.indices(len(self)))]
+        return self.item(place + len(self) if place < 0 else place)
+
+
+class Few(Items):
+    """Lines that are there already."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = tuple(items)
+        self._choices = [place for place, item in enumerate(self._items) if item.key is not None]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def item(self, place: int) -> Item:
+        return self._items[place]
+
+    def place(self, key: str) -> int | None:
+        return next((place for place, item in enumerate(self._items) if item.key == key), None)
+
+    def moved(self, place: int | None, by: int) -> int | None:
+        choices = self._choices
+        if not choices:
+            return None
+        number = min(range(len(choices)), key=lambda each: abs(choices[each] - (place or 0)))
+        return choices[max(0, min(len(choices) - 1, number + by))]
 
 
 class RowList(Widget, can_focus=True):
@@ -71,8 +128,10 @@ class RowList(Widget, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  # Textual's name
         super().__init__(id=id)
-        self._items: tuple[Item, ...] = ()
+        self._items: Items = Few(())
         self._key: str | None = None
+        self._at: int | None = None
+        """Where the chosen line stood last."""
         self._top = 0
         self._drawn: dict[int, Row] = {}
 
@@ -87,35 +146,27 @@ class RowList(Widget, can_focus=True):
         return self._top
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> Items:
         return self._items
 
     def fill(self, items: Sequence[Item]) -> None:
         """Take other lines. The chosen one stays; if it is gone, the one in its place, or the nearest."""
-        place = self._place()
-        self._items = tuple(items)
+        self._items = items if isinstance(items, Items) else Few(items)
         if self._place() is None:
-            choices = self._choices()
-            nearest = min(choices, key=lambda each: abs(each - (place or 0)), default=None)
-            self._choose(nearest)
+            self._choose(self._items.moved(self._at, 0))
         self._in_view()
         self._draw()
 
     def choose(self, key: str) -> None:
         """Put the cursor on a line."""
-        place = next((place for place, item in enumerate(self._items) if item.key == key), None)
+        place = self._items.place(key)
         if place is not None:
             self._move_to(place)
 
     # -- the cursor
 
-    def _choices(self) -> list[int]:
-        return [place for place, item in enumerate(self._items) if item.key is not None]
-
     def _place(self) -> int | None:
-        if self._key is None:
-            return None
-        return next((place for place, item in enumerate(self._items) if item.key == self._key), None)
+        return None if self._key is None else self._items.place(self._key)
 
     def _choose(self, place: int | None) -> None:
         key = None if place is None else self._items[place].key
@@ -131,15 +182,13 @@ class RowList(Widget, can_focus=True):
             self.post_message(self.Ended())
 
     def _step(self, by: int) -> None:
-        choices = self._choices()
-        if not choices:
-            return
-        place = self._place()
-        now = choices.index(place) if place in choices else 0
-        self._move_to(choices[max(0, min(len(choices) - 1, now + by))])
+        place = self._items.moved(self._place(), by)
+        if place is not None:
+            self._move_to(place)
 
     def _in_view(self) -> None:
         place, height = self._place(), self.size.height
+        self._at = place
         if height and place is not None:
             first = place - 1 if place and self._items[place - 1].key is None else place  # its heading, too
             self._top = min(max(self._top, place - height + 1), first)

@@ -1,74 +1,42 @@
-"""The Cameras screen: what is found, looked at, moved, offered and let go."""
+"""The Cameras screen: what is found, looked at and moved, and how it looks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import frames
 import pytest
+from camera_stage import afresh, looked, market, only, opened, screen_of
 from filmed import Cameras
-from frames import BRUSSELS, SIZES, STATES, console, filled, shows, stored, text_of
+from frames import BRUSSELS, SIZES, STATES, console, shows, stored, text_of
 from rich.cells import cell_len
-from scenes import NOW, WORKSPACE, until
+from scenes import NOW, until
 from textual.pilot import Pilot
 from watchdog import watched
 
 from luxxon_core.operator.rules import Rules
 from luxxon_core.source import PtzVector
-from luxxon_core.testing import FakeMarketplace
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.connect.opening import Connected
 from luxxon_tui.map.widget import MapView
-from luxxon_tui.operate.alarm import notification
 from luxxon_tui.operate.finding import Fault
 from luxxon_tui.operate.hold import Hold
 from luxxon_tui.operate.operation import Offer
 from luxxon_tui.rows import width_of
 from luxxon_tui.screens import cameras_pad
 from luxxon_tui.screens import cameras_panels as panels
-from luxxon_tui.screens.cameras import CamerasScreen
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.picture import Picture
 
 
 @pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cameras]:
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cameras:
     """Two cameras, one that is locked, and a plugin with a fault."""
     cameras = Cameras()
-    monkeypatch.setattr(CamerasScreen, "FINDER", lambda: cameras)
-    monkeypatch.setattr(CamerasScreen, "IDENTITIES", lambda _api: cameras)
-    monkeypatch.setenv("LUXXON_CONSOLE_FILE", str(tmp_path / "luxxon.toml"))
-    monkeypatch.setenv("LUXXON_SECRETS_FILE", str(tmp_path / "secrets.json"))
-    yield cameras
-
-
-def market() -> FakeMarketplace:
-    return FakeMarketplace(workspace_id=WORKSPACE)
-
-
-def opened(api: FakeMarketplace | None = None) -> ConsoleApp:
-    app = console(filled(()), "cameras")
-    if api is not None:
-        app.server.connected = Connected(api)  # type: ignore[arg-type]
-    return app
-
-
-def screen_of(app: ConsoleApp) -> CamerasScreen:
-    screen = app.screen_stack[0]
-    assert isinstance(screen, CamerasScreen)
-    return screen
-
-
-async def looked(app: ConsoleApp) -> CamerasScreen:
-    """Once every camera has been looked at."""
-    await until(lambda: isinstance(app.screen_stack[0], CamerasScreen))
-    screen = screen_of(app)
-    await until(lambda: screen.desk.found and all(link.seen for link in screen.desk.links.values()))
-    await until(lambda: all(link.state in ("CLOSED", "FAILED") for link in screen.desk.links.values()))
-    return screen
+    only(cameras, monkeypatch, tmp_path)
+    return cameras
 
 
 # -- what is found
@@ -170,121 +138,6 @@ def test_repeats_renew_and_do_not_flood() -> None:
     assert hold.press("right", 1.0), "another direction is told at once"
 
 
-# -- online
-
-
-async def test_an_assignment_is_asked_about_and_taken_by_hand() -> None:
-    api = market()
-    app = opened(api)
-    bells: list[None] = []
-    async with app.run_test(size=(120, 36)) as pilot:
-        app.bell = lambda: bells.append(None)  # type: ignore[method-assign]
-        screen = await looked(app)
-        await pilot.press("space")
-        await until(lambda: api.availability_state == "ONLINE")
-        await shows(app, "1 online")
-        await until(lambda: api.listeners == 1)
-        session = api.assign(requested_lat=50.8520, requested_lng=4.3560, max_duration_seconds=600)
-        await shows(app, "Incoming assignment")
-        text = text_of(app)
-        assert "10:00 at most" in text and "0.60 USDC" in text and "before the market's fee" in text
-        assert bells and not api.called("sessions.start")
-        await pilot.press("a")
-        await until(lambda: bool(api.called("sessions.start")))
-        await until(lambda: "Publishing" in text_of(app) and "keyframes asked" in text_of(app))
-        api.move(session.id, "ENDED")
-        await until(lambda: "waits for an" in text_of(app))
-        await pilot.press("space")
-        await until(lambda: api.availability_state == "OFFLINE" and not screen.desk.operations)
-
-
-async def test_one_that_is_declined_is_left_alone() -> None:
-    api = market()
-    app = opened(api)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await looked(app)
-        await pilot.press("space")
-        await until(lambda: api.listeners == 1)
-        api.assign()
-        await shows(app, "Assignment")
-        await pilot.press("d")
-        operation = screen.desk.operations["ptz"]
-        await until(lambda: operation.offer is None)
-        api.assign()
-        await until(lambda: operation.offer is not None)
-        assert not api.called("sessions.start")
-
-
-async def test_by_rule_nobody_is_asked() -> None:
-    api = market()
-    app = opened(api)
-    async with app.run_test(size=(120, 36)) as pilot:
-        screen = await looked(app)
-        await pilot.press("u", "space")
-        await until(lambda: api.listeners == 1)
-        far = api.assign(requested_lat=50.95)
-        await shows(app, "11498 m away, more than")
-        operation = screen.desk.operations["ptz"]
-        assert operation.offer is not None
-        assert operation.offer.session_id == far.id and not api.called("sessions.start")
-        await pilot.press("d")
-        near = api.assign(requested_lat=50.8466, requested_lng=4.3528)
-        await until(lambda: [call["session_id"] for call in api.called("sessions.start")][:1] == [near.id])
-
-
-async def test_a_camera_that_is_online_stays_open_on_other_screens(found: Cameras) -> None:
-    api = market()
-    app = opened(api)
-    async with app.run_test(size=(120, 36)) as pilot:
-        screen = await looked(app)
-        await pilot.press("enter", "space")
-        await until(lambda: api.listeners == 1)
-        await pilot.press("3")
-        await until(lambda: app.current_mode == "sessions")
-        api.assign()
-        await until(lambda: any("1:00 at most" in one.message for one in app._notifications))
-        assert screen.desk.links["ptz"].is_open
-    assert api.availability_state == "OFFLINE", "leaving the console takes it off"
-    assert all(source.closed for source in found.sources)
-
-
-async def test_a_market_that_refuses_is_told() -> None:
-    from luxxon_core.kernel.errors import NotAuthorized
-
-    api = market()
-    api.failure = NotAuthorized("apiKey:scope", "This key may not operate")
-    app = opened(api)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await looked(app)
-        await pilot.press("space")
-        await shows(app, "This key may not operate")
-
-
-async def test_stuck_assignments_are_given_back_after_a_question() -> None:
-    cancelled: list[str] = []
-    api = market()
-
-    async def cancel_all() -> None:
-        cancelled.append("all")
-
-    api.sessions.cancel_all_assignments = cancel_all  # type: ignore[attr-defined]
-    app = opened(api)
-    async with app.run_test(size=(120, 36)) as pilot:
-        await looked(app)
-        app.store.put(frames.session(1, "ASSIGNED", BRUSSELS, 1, side="operator"))
-        await pilot.press("X")
-        await shows(app, "Give back 1 assignment")
-        assert not cancelled
-        await pilot.press("enter")
-        await until(lambda: cancelled == ["all"])
-
-
-def test_a_notification_says_no_more_than_text() -> None:
-    assert notification("Title", "a\x1b]0;b\x07", {}) == "\x1b]9;Title: a]0;b\x07"
-    assert notification("T;", "w", {"TERM": "foot"}) == "\x1b]777;notify;T,;w\x1b\\"
-    assert notification("T", "w", {"TMUX": "1"}).startswith("\x1bPtmux;\x1b\x1b]9;")
-
-
 # -- the camera of somebody else
 
 
@@ -365,15 +218,6 @@ async def rested(pilot: Pilot[Any]) -> None:
     seen = any(link.frame for link in screen.desk.links.values()) and not screen.has_class("-noted")
     await until(lambda: not seen or "quadrants" in text_of(app) or not screen.wide)
     await afresh(pilot)
-
-
-async def afresh(pilot: Pilot[Any]) -> None:
-    """Paint the preview as if nothing had been there: noise keeps what was shown before."""
-    await pilot.pause(0.5)
-    picture = pilot.app.screen.query_one(Picture)
-    picture._painter = None
-    picture._paint()
-    await pilot.pause()
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -26,6 +26,8 @@ from luxxon_tui.operate.finding import FoundCamera, Told
 from luxxon_tui.screens.cameras import CamerasScreen
 from luxxon_tui.store import Readiness
 
+pytestmark = pytest.mark.alone
+
 START = 60.0
 AT = (50.8466, 4.3528)
 

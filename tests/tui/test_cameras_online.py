@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from camera_stage import afresh, looked, only, opened
 from filmed import Cameras
-from frames import SIZES, console, filled, shows, text_of
+from frames import SIZES, shows, text_of
 from scenes import WORKSPACE, until
 from textual.pilot import Pilot
 
@@ -16,37 +17,18 @@ from luxxon_core.kernel.errors import Unavailable
 from luxxon_core.kernel.ids import new_id
 from luxxon_core.testing import FakeMarketplace
 from luxxon_tui.app import ConsoleApp
-from luxxon_tui.connect.opening import Connected
 from luxxon_tui.screens.cameras import CamerasScreen
 from luxxon_tui.store import Side
 from luxxon_tui.widgets.choose import Choose
-from luxxon_tui.widgets.picture import Picture
 
 
 @pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cameras]:
+def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cameras:
     """Two cameras: ``gate`` has a key of its own."""
     cameras = Cameras(found=("ptz", "gate"))
     cameras.own_markets["gate"] = FakeMarketplace(workspace_id=str(new_id()))
-    monkeypatch.setattr(CamerasScreen, "FINDER", lambda: cameras)
-    monkeypatch.setattr(CamerasScreen, "IDENTITIES", lambda _api: cameras)
-    monkeypatch.setenv("LUXXON_CONSOLE_FILE", str(tmp_path / "luxxon.toml"))
-    yield cameras
-
-
-def opened(api: FakeMarketplace) -> ConsoleApp:
-    app = console(filled(()), "cameras")
-    app.server.connected = Connected(api)  # type: ignore[arg-type]
-    return app
-
-
-async def looked(app: ConsoleApp) -> CamerasScreen:
-    await until(lambda: isinstance(app.screen_stack[0], CamerasScreen))
-    screen = app.screen_stack[0]
-    assert isinstance(screen, CamerasScreen)
-    await until(lambda: screen.desk.found and all(link.seen for link in screen.desk.links.values()))
-    await until(lambda: all(link.state in ("CLOSED", "FAILED") for link in screen.desk.links.values()))
-    return screen
+    only(cameras, monkeypatch, tmp_path)
+    return cameras
 
 
 async def both(app: ConsoleApp, pilot: Pilot[Any], first: FakeMarketplace, second: FakeMarketplace) -> None:
@@ -182,11 +164,7 @@ def test_two_online(snap_compare: Callable[..., bool], found: Cameras, size: tup
         await both(app, pilot, first, second)
         first.assign()
         await shows(app, "for ptz-04")
-        await pilot.pause(0.5)
-        picture = app.screen.query_one(Picture)
-        picture._painter = None
-        picture._paint()
-        await pilot.pause()
+        await afresh(pilot)
 
     assert snap_compare(opened(first), terminal_size=size, run_before=before)
 

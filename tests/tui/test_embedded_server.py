@@ -20,6 +20,8 @@ from luxxon_tui.context import ConsoleContext
 from luxxon_tui.store import Readiness
 from luxxon_tui.widgets.picture import Picture
 
+pytestmark = pytest.mark.alone
+
 START = 120.0
 TOLERATED = 0.15
 """Seconds: the first picture's peer connection, and Textual arranging what a card leaves."""

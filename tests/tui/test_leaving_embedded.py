@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from frames import shows
 from scenes import until
 
@@ -13,6 +14,8 @@ from luxxon_tui.app import ConsoleApp
 from luxxon_tui.connect.opening import HOME
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.store import Readiness
+
+pytestmark = pytest.mark.alone
 
 START = 120.0
 

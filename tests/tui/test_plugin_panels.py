@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from camera_stage import afresh
 from filmed import Cameras
 from frames import SIZES, console, filled, shows, text_of
 from scenes import until
@@ -164,9 +165,10 @@ def test_panels(snap_compare: Callable[..., bool], found: Cameras, size: tuple[i
         await until(lambda: app.loaded)
         await shows(app, "fine, 21 °C")
         await shows(app, "its plugin failed")
+        await shows(app, "Broken ──")
         screen = app.screen
         assert isinstance(screen, CamerasScreen)
         await until(lambda: all(link.seen and not link.is_open for link in screen.desk.links.values()))
-        await pilot.pause(0.5)
+        await afresh(pilot)
 
     assert snap_compare(opened(), terminal_size=size, run_before=before)

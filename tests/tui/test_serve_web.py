@@ -17,6 +17,8 @@ import pytest
 from luxxon_core.kernel.errors import StartError
 from luxxon_tui.web import PAGE, WebConsole, address
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 async def served() -> AsyncIterator[str]:

@@ -34,7 +34,8 @@ from luxxon_tui.connect.opening import Connected
 from luxxon_tui.rows import Row, width_of
 from luxxon_tui.screens import session_list
 from luxxon_tui.screens.session_detail import Detail, detail
-from luxxon_tui.screens.session_figures import Filter, Listing, Order, chosen, passes, state_of, today
+from luxxon_tui.screens.session_figures import Filter, Listing, Order, passes, state_of, today
+from luxxon_tui.screens.session_roll import chosen
 from luxxon_tui.screens.sessions import SessionsScreen
 from luxxon_tui.views import Loss, SessionView
 from luxxon_tui.widgets.row_list import RowList

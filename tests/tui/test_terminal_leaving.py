@@ -17,6 +17,8 @@ from test_picture_terminal import SECONDS, cells, console
 from luxxon_tui.picture import answering, outlet
 from luxxon_tui.picture.outlet import Outlet
 
+pytestmark = pytest.mark.alone
+
 SLOW_CHUNK = 4096
 MARK = re.compile(rb"\x1b\[\d+;1H\x1b\[38;2;(\d+);255;(\d+)")
 """The cell at the left of a row: the number of the picture, as its colour."""

@@ -21,6 +21,8 @@ from luxxon_tui.screens.workspace import WorkspaceScreen
 from luxxon_tui.store import Readiness
 from luxxon_tui.widgets.row_list import RowList
 
+pytestmark = pytest.mark.alone
+
 START = 120.0
 USDC = 1_000_000
 

@@ -14,6 +14,8 @@ from luxxon_tui.app import ConsoleApp
 from luxxon_tui.context import ConsoleContext
 from luxxon_tui.program import INTERRUPTED, main, run_console
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
 def test_a_terminal_that_goes_away_closes_the_console(

@@ -29,7 +29,7 @@ async def test_a_first_picture_is_two_keys_away() -> None:
         asked = text_of(pilot.app)
         assert "Request live view?" in asked and "0.30 USDC" in asked and "Brussels, Belgium" in asked
         assert not stand.of("POST /sessions"), "nothing is spent before the answer"
-        await pilot.press("enter")
+        await pilot.press("y")
         await until(lambda: bool(stand.of(f"POST /sessions/{SESSION}/dispatch")))
         (sent,) = stand.of("POST /sessions")
         assert sent["quoteId"] == QUOTE and sent["maxDurationSeconds"] == 300
