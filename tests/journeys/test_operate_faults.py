@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killable_server import server as killable
 from operating import BRUSSELS, PARIS, Desk, consumer_of, outside, server, until, watched, window
-from test_killed_server import server as killable
 
 from luxxon_core.client import Luxxon
 from luxxon_core.client.whep import WhepViewer

@@ -16,6 +16,8 @@ from luxxon_core.operator.agent import AgentState, Location, OperatorAgent
 from luxxon_core.testing import FakeMarketplace, FakeSource
 from tests.running_edge import edge, until
 
+pytestmark = pytest.mark.alone
+
 __all__ = ["edge", "until"]
 
 Until = Callable[..., Awaitable[None]]

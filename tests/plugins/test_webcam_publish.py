@@ -16,6 +16,8 @@ from luxxon_core.client.whep import WhepViewer
 from luxxon_core.operator.publisher import Publisher, PublishStatus
 from luxxon_core.source import Source
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 20
 
 

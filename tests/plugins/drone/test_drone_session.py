@@ -25,6 +25,8 @@ from luxxon_core.operator.fleet import Fleet
 from luxxon_core.server import Server
 from tests.journeys.operating import consumer_of, outside, server, watched, window
 
+pytestmark = pytest.mark.alone
+
 __all__ = ["outside", "server"]
 OUTAGE_SECONDS = 6.0
 LOSS = 0.03

@@ -30,6 +30,8 @@ from luxxon_core.rtp.nal import split_annex_b
 from luxxon_core.source import HealthState, SourceAuthError, SourceConfigError, SourceNotReady
 from luxxon_core.testing.conformance import take
 
+pytestmark = pytest.mark.alone
+
 Until = Callable[..., Awaitable[None]]
 
 SPS, PPS, IDR, SLICE, AUD, SEI = b"\x67s", b"\x68p", b"\x65i", b"\x41s", b"\x09\xf0", b"\x06e"

@@ -19,6 +19,8 @@ from luxxon_core.source import EncodedPacket, HealthState, SourceAuthError, Sour
 from tests.plugins.rtsp_ptz.camera_clips import CameraClip
 from tests.plugins.rtsp_ptz.conftest import PASSWORD, USER, Cameras
 
+pytestmark = pytest.mark.alone
+
 Clips = Callable[..., CameraClip]
 Until = Callable[..., Awaitable[None]]
 

@@ -17,6 +17,8 @@ from luxxon_core.source import Source
 from tests.plugins.rtsp_ptz.camera_clips import CameraClip
 from tests.plugins.rtsp_ptz.conftest import PASSWORD, Cameras
 
+pytestmark = pytest.mark.alone
+
 Clips = Callable[..., CameraClip]
 Until = Callable[..., Awaitable[None]]
 

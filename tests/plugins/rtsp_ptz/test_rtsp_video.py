@@ -32,6 +32,8 @@ from luxxon_core.source import (
 from tests.plugins.rtsp_ptz.camera_clips import CameraClip
 from tests.plugins.rtsp_ptz.conftest import PASSWORD, USER, Cameras
 
+pytestmark = pytest.mark.alone
+
 T = TypeVar("T")
 Clips = Callable[..., CameraClip]
 
