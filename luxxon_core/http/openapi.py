@@ -25,6 +25,8 @@ from luxxon_core.http.refusals import ACTS, PARAMETER, names_workspace, refusals
 from luxxon_core.http.schema import Schema, schemas
 from luxxon_core.kernel.errors import LuxxonError
 
+PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""What RFC 9110 §15.5 calls them; Python does from 3.13 on."""
 MOMENT = "2026-05-13T12:00:00.000Z"
 JPEG = Media("image/jpeg", "A JPEG picture")
 EVENTS = Media("text/event-stream", "Server-sent events (WHATWG HTML §9.2) until the client leaves")
@@ -186,7 +188,7 @@ class _Builder:
         """A reference to a response that most endpoints have; itself where another one has its name."""
         if status not in SHARED:
             return response
-        name = ("Public" if row.access is Access.PUBLIC else "") + HTTPStatus(status).phrase.replace(" ", "")
+        name = ("Public" if row.access is Access.PUBLIC else "") + _phrase(status).replace(" ", "")
         same = self.responses.setdefault(name, response) == response
         return {"$ref": f"#/components/responses/{name}"} if same else response
 
@@ -195,7 +197,7 @@ class _Builder:
         own = {"properties": {"statusCode": {"const": status}, "code": {"enum": codes}}}
         names = [self._example(error) for error in errors]
         return {
-            "description": HTTPStatus(status).phrase,
+            "description": _phrase(status),
             "headers": _headers("RequestId", *(["RetryAfter"] if status == 429 else [])),
             "content": {
                 "application/json": {
@@ -332,6 +334,10 @@ def _not_null(schema: Schema) -> Schema:
     options = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     return {**rest, **options[0]} if len(options) == 1 else schema
+
+
+def _phrase(status: int) -> str:
+    return PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def _headers(*names: str) -> dict[str, Schema]:

@@ -34,6 +34,7 @@ RIGHTFUL = {
         "apiKey:label",  # what is printable differs between versions of Unicode
         "session:cursor",
         "session:policy",  # longer, as JSON, than a schema can say
+        "video:updated_at",  # not in the future
         "wallet:cursor",
         "webhook:cursor",
         "webhook:deliveryId",  # one of two

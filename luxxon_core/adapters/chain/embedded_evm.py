@@ -329,6 +329,8 @@ def _timed(seconds: float) -> Iterator[None]:
             yield
     except Overrun as error:
         raise RpcError(SERVER_ERROR, f"execution aborted (timeout = {seconds:g}s)") from error
+    except RecursionError as error:  # some Pythons' stacks end before the EVM's 1,024 calls
+        raise RpcError(SERVER_ERROR, "execution aborted (too many nested calls)") from error
 
 
 def _floor_gas(data: bytes) -> int:

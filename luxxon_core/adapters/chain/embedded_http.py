@@ -16,9 +16,10 @@ MAX_BODY = 1024 * 1024
 """Bytes: several of the largest transactions."""
 
 MAX_BATCH = 100
-MAX_BRACKETS = 2000
+MAX_BRACKETS = 1000
 """Arrays and objects in a body. py_ecc lifts the interpreter's recursion limit, so that parsing deep nesting
-would overflow the stack and kill the process; a full batch has a few hundred."""
+would overflow the stack and kill the process (Python 3.12.1 refuses 1,500 by itself); a full batch has a few
+hundred."""
 
 _CORS = {
     # a page's wallet may read and send here; there are no accounts or cookies to abuse

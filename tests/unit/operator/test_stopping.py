@@ -15,9 +15,11 @@ from luxxon_core.operator import isolation
 from luxxon_core.operator.isolation import IsolatedFleet
 
 SERVICE = """
-import asyncio, time
+import asyncio, signal, time
 from luxxon_core.operator.stopping import stop_requested
 from luxxon_core.runner import run
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs the tests may be told to stay
 
 async def work():
     async with stop_requested() as stop:
@@ -80,7 +82,7 @@ async def test_a_closed_terminal_asks_and_does_not_ask_twice(tmp_path: Path) -> 
     then = f"""print("lost", file=sys.stderr, flush=True)
         open({str(tmp_path / "stopped")!r}, "w").close()
         await asyncio.sleep(0.5)"""
-    code = SERVICE.replace("import asyncio, time", "import asyncio, sys, time")
+    code = SERVICE.replace("import asyncio,", "import asyncio, sys,")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code.format(first="pass", then=then)),
         stdin=theirs,
