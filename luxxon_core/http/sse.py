@@ -90,7 +90,12 @@ async def stream(
         LuxxonError: what the events themselves raised.
     """
     response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+    except ConnectionError:  # the client has left before it was answered
+        if isinstance(answer.events, AsyncGenerator):
+            await answer.events.aclose()
+        return response
     streams = request.app.get(STREAMS)
     stop = streams.begun() if streams is not None else asyncio.get_running_loop().create_future()
     writer = _Writer(response)

@@ -61,6 +61,7 @@ class Served:
 
 
 Serve = Callable[..., Awaitable[Served]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
@@ -129,6 +130,48 @@ async def test_a_client_that_leaves_is_noticed(serve: Serve) -> None:
         await anext(pieces)
         assert not served.source.closed.is_set()
     await asyncio.wait_for(served.source.closed.wait(), 2)
+
+
+async def test_a_client_that_leaves_before_the_stream_begins_is_no_error() -> None:
+    asked, left, ended = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await left.wait()
+        assert request.transport is None
+        ended.set_result(None)
+        return await stream(request, EventStream(Source().events()))
+
+    @web.middleware
+    async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    raised: list[Exception] = []
+    app = web.Application(middlewares=[told])
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server = runner.server
+    assert server is not None
+    try:
+        _, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(asked.wait(), 5)
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(5):
+            while any(one.transport is not None for one in server.connections):
+                await asyncio.sleep(0)
+        left.set()
+        await asyncio.wait_for(ended, 5)
+    finally:
+        await runner.cleanup()
+    assert raised == []
 
 
 async def test_a_client_that_takes_nothing_is_cut(serve: Serve) -> None:
