@@ -285,20 +285,7 @@ class ConsoleApp(WaryApp):
 
     def header_view(self) -> HeaderView:
         """What the header says now."""
-        store = self.store
-        who, config = store.who.value, store.config.value
-        return HeaderView(
-            link=store.link.value,
-            now=self.clock(),
-            as_of=store.as_of.value,
-            workspace=self.facts.workspace or (who.workspace_name if who else None),
-            chain_name=self.facts.chain_name or (config.chain_name if config else None),
-            chain_known=config is not None and store.readiness.value is Readiness.READY,
-            pool_micro=store.pool_micro,
-            side=store.side.value,
-            zone=self.facts.zone,
-            progress=store.progress.value if store.readiness.value is Readiness.LOADING else "",
-        )
+        return HeaderView.of(self.store, self.facts, self.clock())
 
     # -- actions
 

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, default_int_handler, getsignal, signal
 
 import postgis
 import pytest
@@ -31,6 +32,15 @@ ON_EVERY_FLAVOUR = ("test_postgres", "test_settlement_store")
 
 ALONE = tuple(Path(__file__).parent / name for name in ("browser", "docs", "journeys"))
 """Where every test has the machine to itself; elsewhere those marked ``alone``."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals() -> None:
+    """Programs under test hear what a terminal sends, also where ``nohup`` or ``&`` keeps it from the tests:
+    what is ignored stays so in children, what has a handler does not."""
+    for number in (SIGHUP, SIGINT):
+        if getsignal(number) is SIG_IGN:
+            signal(number, default_int_handler if number is SIGINT else SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -24,12 +24,12 @@ from multidict import CIMultiDict, MultiDict, MultiDictProxy
 from luxxon_core.http import cors, decoding, idempotency, sse
 from luxxon_core.http.context import Exchange
 from luxxon_core.http.decoding import MAX_BODY
-from luxxon_core.http.envelope import CONSISTENCY_HEADER, failure, in_our_words, refused_by_aiohttp, success
+from luxxon_core.http.envelope import CONSISTENCY_HEADER, answered, failure, in_our_words, refused_by_aiohttp
 from luxxon_core.http.guard import COOKIE, Guard
 from luxxon_core.http.idempotency import Idempotency, InProgress, Reply
 from luxxon_core.http.limits import Clients, Limits
 from luxxon_core.http.observe import EXCHANGE, REQUEST_ID_HEADER, Observer, new_request_id, pattern
-from luxxon_core.http.operation import Access, Answer, Binary, Call, EventStream, Operation
+from luxxon_core.http.operation import Access, Binary, Call, EventStream, Operation
 from luxxon_core.http.polled import PATHS as POLLED_PATHS
 from luxxon_core.http.polled import POLLED, Polled
 from luxxon_core.http.principal import ApiKeyPrincipal, LinkPrincipal, Principal
@@ -236,7 +236,7 @@ class _Endpoint:
             told = {"Content-Type": result.content_type, **result.headers}
             _tell(told, request, exchange, frame.origins)
             return Whole(result.body, told)
-        return _answer(result, call, secure=frame.secure)
+        return answered(result, call, secure=frame.secure)
 
     def _client(self, request: web.Request) -> str:
         clients, peer = self._frame.clients, request.remote or ""
@@ -301,7 +301,7 @@ class _Endpoint:
                 if isinstance(error, NotAuthenticated):
                     self._guessed(exchange, client)
                 return _reply(failure(error, call.now))
-            return _reply(_answer(result, identified, secure=self._frame.secure))
+            return _reply(answered(result, identified, secure=self._frame.secure))
 
         reply, replayed = await self._frame.idempotency.once(caller, key, print_, execute)
         response = web.Response(status=reply.status, body=reply.body, headers=CIMultiDict(reply.headers))
@@ -366,30 +366,6 @@ def _caller(principal: Principal | None, client: str) -> str:
     if isinstance(principal, LinkPrincipal):
         return f"link:{principal.session_id}:{principal.side}"
     return f"wallet:{principal.wallet_address}"
-
-
-def _answer(result: object, call: Call[object, object], *, secure: bool) -> web.Response:
-    if isinstance(result, Binary):
-        headers = {"Content-Type": result.content_type, **result.headers}
-        return web.Response(status=result.status, body=result.body, headers=headers)
-    if not isinstance(result, Answer):
-        result = Answer(result)
-    response = success(result.data, call.now, result.status)
-    response.headers.update(result.headers)
-    token = result.consistency_token or call.token
-    if token is not None:
-        response.headers[CONSISTENCY_HEADER] = token
-    if (cookie := result.cookie) is not None:
-        response.set_cookie(
-            cookie.name,
-            cookie.value,
-            max_age=cookie.max_age_s,
-            path="/",
-            httponly=True,
-            samesite="Lax",
-            secure=secure,
-        )
-    return response
 
 
 def _reply(response: web.Response) -> Reply:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from luxxon_core.http.operation import Answer, Binary, Call
 from luxxon_core.kernel.clock import iso
 from luxxon_core.kernel.errors import (
     InvalidInput,
@@ -30,6 +31,31 @@ def success(data: object, now: datetime, status: int = 200) -> web.Response:
     return _respond(
         status, {"statusCode": status, "message": "Request successful", "data": data, "timestamp": iso(now)}
     )
+
+
+def answered(result: object, call: Call[object, object], *, secure: bool) -> web.Response:
+    """What an operation gave, as an answer; a cookie for https alone where ``secure``."""
+    if isinstance(result, Binary):
+        headers = {"Content-Type": result.content_type, **result.headers}
+        return web.Response(status=result.status, body=result.body, headers=headers)
+    if not isinstance(result, Answer):
+        result = Answer(result)
+    response = success(result.data, call.now, result.status)
+    response.headers.update(result.headers)
+    token = result.consistency_token or call.token
+    if token is not None:
+        response.headers[CONSISTENCY_HEADER] = token
+    if (cookie := result.cookie) is not None:
+        response.set_cookie(
+            cookie.name,
+            cookie.value,
+            max_age=cookie.max_age_s,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=secure,
+        )
+    return response
 
 
 def failure(error: LuxxonError, now: datetime) -> web.Response:

@@ -18,10 +18,10 @@ from luxxon_tui import format as fmt
 from luxxon_tui.actions import action
 from luxxon_tui.feed import SessionFeed
 from luxxon_tui.operate.hand import Hand, move_keys
-from luxxon_tui.rows import EMPTY, Span, row
+from luxxon_tui.rows import EMPTY
 from luxxon_tui.save import folder, save_frame, save_receipt
 from luxxon_tui.screens import meter_panels, picture_panels
-from luxxon_tui.screens.live_panels import beside, under
+from luxxon_tui.screens.live_panels import NARROW_BELOW, SIDE_NARROW, WIDE_BELOW, beside, side_width, under
 from luxxon_tui.screens.pane import Condition, ScreenPane
 from luxxon_tui.screens.scene import Scene
 from luxxon_tui.screens.wall import Wall, WallScreen
@@ -42,9 +42,6 @@ FRAME_SECONDS = 1 / 30
 REST_SECONDS = 3.0
 """For so long the stream is kept while another screen is shown: who only looks there has it at once again."""
 PARTS = 6
-SIDE_NARROW, SIDE_WIDE, SIDE_WIDEST = 24, 34, 60
-NARROW_BELOW, WIDE_BELOW = 5, 9
-"""Rows under the picture: caption, bar, moments and timeline with their gaps; and with section lines."""
 
 
 class LiveScreen(ScreenPane):
@@ -132,7 +129,10 @@ class LiveScreen(ScreenPane):
         self._draw()
 
     def on_resize(self) -> None:
-        self.query_one("#side").styles.width = self._side_width()
+        wide = self.has_class("-wide")
+        self.query_one("#side").styles.width = (
+            side_width(*self.size, full=self._full) if wide else SIDE_NARROW
+        )
         self._draw()
 
     def condition(self) -> Condition:
@@ -152,14 +152,6 @@ class LiveScreen(ScreenPane):
             return store.shown
         now = store.sessions.value.get(current)
         return current if now is not None and is_open(now) else store.shown or (current if now else None)
-
-    def _side_width(self) -> int:
-        """Columns of the panels: what a picture that the height limits leaves free, within bounds."""
-        if not self.has_class("-wide"):
-            return SIDE_NARROW
-        rows = self.size.height - 3 - 1 - (WIDE_BELOW if self._full else NARROW_BELOW)
-        left_over = self.size.width - 2 - 3 - rows * 32 // 9
-        return min(SIDE_WIDEST, max(SIDE_WIDE, left_over))
 
     def on_screen_resume(self) -> None:
         if self.is_mounted:
@@ -293,15 +285,10 @@ class LiveScreen(ScreenPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         scene = self.scene
-        over = (
-            scene.view.phase is Phase.OVER
-            and scene.session is not None
-            and scene.session.started_at is not None
-        )
         allowed = {
             "end": scene.live and not scene.offline,
-            "save_frame": not over and self.is_mounted and self._picture.latest is not None,
-            "save_receipt": over,
+            "save_frame": not scene.billed and self.is_mounted and self._picture.latest is not None,
+            "save_receipt": scene.billed,
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
             "phone": scene.live and not scene.offline,
             "leave_full_screen": self.has_class("-full"),
@@ -315,15 +302,7 @@ class LiveScreen(ScreenPane):
         session = self.scene.session
         if session is None:
             return
-        so_far = fmt.usdc(session.charged_micro, fmt.CHARGED)
-        spent = row(
-            Span("so far ", "muted"),
-            f"{session.clean_seconds} s",
-            Span(" for ", "muted"),
-            so_far,
-            Span(" USDC", "muted"),
-        )
-        facts = ("The camera stops, and this cannot be undone.", EMPTY, spent)
+        facts = ("The camera stops, and this cannot be undone.", EMPTY, meter_panels.so_far(session))
         self._asking = question_card(Question("End the session?", facts, "end now", "keep watching"))
         self._asked_of = self._feed
         self.app.push_screen(self._asking, self._ended)

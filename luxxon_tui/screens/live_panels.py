@@ -8,6 +8,17 @@ from luxxon_tui.screens import meter_panels, picture_panels
 from luxxon_tui.screens.scene import Scene
 from luxxon_tui.views import Phase
 
+SIDE_NARROW, SIDE_WIDE, SIDE_WIDEST = 24, 34, 60
+NARROW_BELOW, WIDE_BELOW = 5, 9
+"""Rows under the picture: caption, bar, moments and timeline with their gaps; and with section lines."""
+
+
+def side_width(columns: int, rows: int, *, full: bool) -> int:
+    """Columns of the panels on a wide screen: what a picture that the height limits leaves free, within
+    bounds."""
+    left_over = columns - 2 - 3 - (rows - 3 - 1 - (WIDE_BELOW if full else NARROW_BELOW)) * 32 // 9
+    return min(SIDE_WIDEST, max(SIDE_WIDE, left_over))
+
 
 def under(scene: Scene, width: int, *, full: bool, wide: bool) -> list[Row]:
     """What stands under the picture: caption, windows, and the timeline where it is not across the screen."""

@@ -40,6 +40,13 @@ def meter(scene: Scene, width: int, *, full: bool) -> list[Row]:
     return rows
 
 
+def so_far(session: SessionView) -> Row:
+    """What a session that ends now has cost."""
+    charged = fmt.usdc(session.charged_micro, fmt.CHARGED)
+    clean = f"{session.clean_seconds} s"
+    return row(Span("so far ", "muted"), clean, Span(" for ", "muted"), charged, Span(" USDC", "muted"))
+
+
 def _spacer(full: bool) -> list[Row]:
     return [EMPTY] if full else []
 

@@ -40,6 +40,12 @@ class Scene:
         return self.view.phase is Phase.LIVE
 
     @property
+    def billed(self) -> bool:
+        """It is over, and there is a receipt."""
+        session = self.session
+        return self.view.phase is Phase.OVER and session is not None and session.started_at is not None
+
+    @property
     def charging(self) -> bool:
         """Money is moving, as far as is known now."""
         return self.live and not self.offline and self.session is not None and self.session.lost_now is None

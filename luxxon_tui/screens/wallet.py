@@ -18,6 +18,7 @@ from luxxon_tui import format as fmt
 from luxxon_tui.actions import action
 from luxxon_tui.rows import EMPTY, Span, row, section
 from luxxon_tui.save import folder
+from luxxon_tui.screens import wallet_course as course
 from luxxon_tui.screens import wallet_figures as figures
 from luxxon_tui.screens import wallet_panels as panels
 from luxxon_tui.screens.pane import Empty, Thing
@@ -228,7 +229,7 @@ class WalletScreen(MovingPane):
         self.redraw()
 
     def action_span(self, name: str) -> None:
-        self._span = figures.Span[name]
+        self._span = course.Span[name]
         self.redraw()
 
     def action_filter(self) -> None:

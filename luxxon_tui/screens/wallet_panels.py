@@ -9,6 +9,7 @@ from functools import partial
 
 from luxxon_tui import format as fmt
 from luxxon_tui.rows import EMPTY, Row, Span, cut, figure, first_fit, row, section, spread, width_of
+from luxxon_tui.screens import wallet_course as course
 from luxxon_tui.screens import wallet_figures as figures
 from luxxon_tui.screens.wallet_figures import ChainFacts, Kind, Line, Move, Progress, Step
 from luxxon_tui.widgets import bars
@@ -341,7 +342,7 @@ class Chart:
     pool: int | None
     now: datetime
     zone: tzinfo | None
-    span: figures.Span = figures.Span.MONTH
+    span: course.Span = course.Span.MONTH
     complete: bool = True
 
 
@@ -353,17 +354,17 @@ def chart(shown: Chart, width: int, height: int) -> list[Row]:
     spans = [
         Span(f" {each} ", "bright" if each is shown.span else "faint", each is shown.span,
              "raised" if each is shown.span else None, f"screen.span('{each.name}')")
-        for each in figures.Span
+        for each in course.Span
     ]  # fmt: skip
-    title = f"Pool, {shown.span.value.replace(' d', ' day' if shown.span is figures.Span.DAY else ' days')}"
+    title = f"Pool, {shown.span.value.replace(' d', ' day' if shown.span is course.Span.DAY else ' days')}"
     rows = [section(width, title, tuple(spans))]
     if shown.pool is None:
         return [*rows, row(Span("this key may not read the pool", "faint"))]
     across = width - LABEL - 2
-    values = figures.course(
+    values = course.course(
         shown.lines, shown.pool, shown.now, shown.span, 2 * across, complete=shown.complete
     )
-    step = figures.tick(max([value for value in values if value is not None] + [0.01]))
+    step = course.tick(max([value for value in values if value is not None] + [0.01]))
     drawn = bars.braille(values, across, height, 4 * step)
     every = height // 4
     for y, text in enumerate(drawn):
@@ -386,4 +387,4 @@ def chart(shown: Chart, width: int, height: int) -> list[Row]:
 
 def _date(at: datetime, shown: Chart) -> str:
     here = at.astimezone(shown.zone)
-    return f"{here:%H:%M}" if shown.span is figures.Span.DAY else f"{here.day} {here:%b}"
+    return f"{here:%H:%M}" if shown.span is course.Span.DAY else f"{here.day} {here:%b}"

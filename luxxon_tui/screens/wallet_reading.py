@@ -13,6 +13,7 @@ from textual.events import Unmount
 from luxxon_core.kernel.errors import Conflict, LuxxonError
 from luxxon_core.kernel.money import MICRO_PER_USDC
 from luxxon_tui import format as fmt
+from luxxon_tui.screens import wallet_course as course
 from luxxon_tui.screens import wallet_figures as figures
 from luxxon_tui.screens.pane import ScreenPane
 from luxxon_tui.screens.wallet_chain import DEVELOPMENT, KnownContracts, facts_of, open_chain
@@ -40,7 +41,7 @@ class ReadingPane(ScreenPane):
         self._leaving: Move | None = None
         self._events: tuple[OnChainEvent, ...] = ()
         self._events_read = self._complete = False
-        self._kind, self._span = Kind.ALL, figures.Span.MONTH
+        self._kind, self._span = Kind.ALL, course.Span.MONTH
         self._chain: tuple[Config, ChainClient] | None = None
         self._contracts: KnownContracts | None = None
         self._before = ""

@@ -8,8 +8,9 @@ from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from luxxon_tui import format as fmt
+from luxxon_tui.context import ConsoleContext
 from luxxon_tui.rows import EMPTY, Row, Span, cut, first_fit, row, spread, width_of
-from luxxon_tui.store.state import Side
+from luxxon_tui.store import Readiness, Side, Store
 from luxxon_tui.views import Offline, Online
 from luxxon_tui.widgets.lines import Lines
 
@@ -41,6 +42,22 @@ class HeaderView:
     zone: tzinfo | None = None
     progress: str = ""
     """What is being waited for before the first answer, in words."""
+
+    @classmethod
+    def of(cls, store: Store, facts: ConsoleContext, now: datetime) -> HeaderView:
+        who, config = store.who.value, store.config.value
+        return cls(
+            link=store.link.value,
+            now=now,
+            as_of=store.as_of.value,
+            workspace=facts.workspace or (who.workspace_name if who else None),
+            chain_name=facts.chain_name or (config.chain_name if config else None),
+            chain_known=config is not None and store.readiness.value is Readiness.READY,
+            pool_micro=store.pool_micro,
+            side=store.side.value,
+            zone=facts.zone,
+            progress=store.progress.value if store.readiness.value is Readiness.LOADING else "",
+        )
 
 
 def header(view: HeaderView, width: int, tabs: Sequence[Tab], current: str) -> list[Row]:

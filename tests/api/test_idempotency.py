@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from api_wire import Place, Tenant, Wire, refusal, sign
 from eth_account import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MADE = "select id from session where consumer_workspace_id = $1 and requested_lat = $2"
 
 
 def keyed(key: str | None = None) -> dict[str, str]:
@@ -24,7 +26,7 @@ async def test_duplicate_creates_make_one_session(wire: Wire, consumer: Tenant, 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert sum(answer.headers.get("idempotency-replayed") == "true" for answer in answers) == 63
-    made = await wire.rows("select id from session where requested_lat = $1", place.lat)
+    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat)
     assert [str(row["id"]) for row in made] == [answers[0].json()["data"]["id"]]
     response = await wire(
         "POST", "/sessions", auth=consumer, json={**body, "maxDurationSeconds": 61}, headers=headers
@@ -44,8 +46,8 @@ async def test_a_create_whose_answer_was_lost_finds_its_session(
     )
     again = await wire.data("POST", "/sessions", auth=consumer, json=body, headers=headers)
     assert again["id"] == first["id"]
-    made = await wire.rows("select count(*) from session where requested_lat = $1", place.lat)
-    assert made[0][0] == 1
+    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat)
+    assert [str(row["id"]) for row in made] == [first["id"]]
 
 
 async def test_a_key_that_is_shown_once_is_shown_to_its_retry(wire: Wire, stranger: Tenant) -> None:

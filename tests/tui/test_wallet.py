@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from wallet_stage import CONTRACT, FACTS, USDC, filled, ledger, screen_of, stored
 
 from luxxon_tui.rows import Row, width_of
+from luxxon_tui.screens import wallet_course as course
 from luxxon_tui.screens import wallet_figures as figures
 from luxxon_tui.screens import wallet_panels as panels
 from luxxon_tui.screens import wallet_reading
@@ -106,7 +107,7 @@ def test_a_payment_that_was_earned_leaves_the_pool_as_it_was() -> None:
 def test_the_course_ends_at_the_pool_and_starts_empty_or_unknown() -> None:
     lines = [line for line in ledger() if line.key[:8] <= "00000008"]
     for complete in (True, False):
-        values = figures.course(lines, 12_400_000, NOW, figures.Span.MONTH, 60, complete=complete)
+        values = course.course(lines, 12_400_000, NOW, course.Span.MONTH, 60, complete=complete)
         assert values[-1] == 12.4
         assert (values[0] is None) is not complete
 
@@ -124,7 +125,7 @@ def test_a_deposit_is_counted_by_the_blocks_that_follow_it() -> None:
 
 @pytest.mark.parametrize(("top", "step"), [(12.6, 4), (0.3, 0.08), (45, 12), (1000, 250), (16, 4), (0, 0.01)])
 def test_four_ticks_reach_the_top(top: float, step: float) -> None:
-    assert figures.tick(top) == pytest.approx(step)
+    assert course.tick(top) == pytest.approx(step)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,9 @@ from luxxon_core.operator import isolation
 from luxxon_core.operator.isolation import IsolatedFleet
 
 SERVICE = """
-import asyncio, signal, time
+import asyncio, time
 from luxxon_core.operator.stopping import stop_requested
 from luxxon_core.runner import run
-
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs the tests may be told to stay
 
 async def work():
     async with stop_requested() as stop:
