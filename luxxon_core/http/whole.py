@@ -14,6 +14,7 @@ from time import time
 from aiohttp import ClientConnectionResetError, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.http_writer import SKIP_WRITELINES
 
 
 class Whole(web.StreamResponse):
@@ -46,7 +47,10 @@ class Whole(web.StreamResponse):
         writer, (head, body) = request.writer, self._parts
         if (transport := request.transport) is None or transport.is_closing():
             raise ClientConnectionResetError("the client has gone")
-        transport.writelines((head, body))
+        if SKIP_WRITELINES or not body:  # some Pythons do not pause then, or wait for ever to send nothing
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
         writer.output_size += len(head) + len(body)
         await writer.drain()
         return writer

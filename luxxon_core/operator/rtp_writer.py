@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 HISTORY = 512
 """Packets that can be sent again: half a second of 8 Mbit/s."""
+FIRST_BITS = 15
+"""Of the first sequence number: one that wraps before the receiver has its keys is not counted there, and all
+that comes after is unreadable (RFC 3711 §3.3.1)."""
 _HEADER = Struct("!BBHLL")
 _PAIR = Struct("!HH")
 _OWN = "_RTCRtpSender__"
@@ -52,7 +55,7 @@ class RtpWriter:
         self._sender = cast("Any", sender)
         self._sent: dict[int, tuple[int, int, int, bytes, bytes]] = {}
         """By place in the history: sequence number, second octet, timestamp, extensions and payload."""
-        self._again = getrandbits(16)
+        self._again = getrandbits(FIRST_BITS)
         """Sequence number of the next packet that is sent again."""
         self._sender._run_rtp, self._sender._retransmit = self._run, self._retransmit
 
@@ -80,7 +83,7 @@ class RtpWriter:
 
     async def _send_all(self, codec: RTCRtpCodecParameters) -> None:
         sender, sent, ssrc = self._sender, self._sent, self._sender._ssrc
-        number, origin, kind = getrandbits(16), getrandbits(32), codec.payloadType or 0
+        number, origin, kind = getrandbits(FIRST_BITS), getrandbits(32), codec.payloadType or 0
         octets = packets = 0
         while True:
             frame = await sender._next_encoded_frame(codec)

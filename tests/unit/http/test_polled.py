@@ -11,6 +11,7 @@ import httpx
 import pytest
 from frame_server import ORIGIN, Desk, Served, framed, refused, serving
 
+from luxxon_core.http import whole
 from luxxon_core.http.operation import Access, Binary, Call, Operation
 from luxxon_core.http.whole import Whole
 from luxxon_core.kernel.errors import SessionNotFound
@@ -122,6 +123,9 @@ class SlowClient:
     def is_closing(self) -> bool:
         return self.gone
 
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
     def writelines(self, chunks: Sequence[bytes]) -> None:
         self.sent += chunks
 
@@ -135,10 +139,25 @@ async def test_a_client_that_reads_slowly_is_waited_for() -> None:
     sending = asyncio.create_task(Whole(b"small", {}).prepare(request))
     while not client.sent:
         await asyncio.sleep(0)
-    assert client.sent[-1] == b"small" and client.output_size == len(b"".join(client.sent))
+    sent = b"".join(client.sent)
+    assert sent.endswith(b"\r\n\r\nsmall") and client.output_size == len(sent)
     assert not sending.done()
     client.reads.set()
     await asyncio.wait_for(sending, 5)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+async def test_no_python_is_given_what_it_cannot_wait_for(
+    monkeypatch: pytest.MonkeyPatch, *, skips: bool
+) -> None:
+    """Some take many pieces without ever pausing (CVE-2024-12254), and spin on an empty one."""
+    monkeypatch.setattr(whole, "SKIP_WRITELINES", skips)
+    for body, pieces in ((b"picture", 1 if skips else 2), (b"", 1)):
+        client = SlowClient()
+        client.reads.set()
+        request: Any = SimpleNamespace(writer=client, transport=client)
+        await Whole(body, {}).prepare(request)
+        assert len(client.sent) == pieces and b"".join(client.sent).endswith(b"\r\n\r\n" + body)
 
 
 async def test_nothing_is_sent_to_a_client_that_has_gone() -> None:

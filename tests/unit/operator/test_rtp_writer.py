@@ -144,6 +144,18 @@ async def test_without_rtx_the_packet_itself_comes_again() -> None:
     await asyncio.wait_for(plain.sender.stop(), 5)
 
 
+async def test_the_numbers_do_not_wrap_before_the_receiver_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts wraps itself (RFC 3711 §3.3.1): of one that it has not seen, no packet after can be read."""
+    monkeypatch.setattr(rtp_writer, "getrandbits", lambda bits: 2**bits - 1)
+    first = Sending(rtx=True, extended=True)
+    await first.sender.send(first.parameters)
+    await asyncio.wait_for(first.finished.wait(), 5)
+    packets = first.read()
+    again = await first.lost(packets[0].sequence_number)
+    assert packets[0].sequence_number < 2**15 and again[0].sequence_number < 2**15
+    await asyncio.wait_for(first.sender.stop(), 5)
+
+
 async def test_only_the_newest_packets_are_known(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtp_writer, "HISTORY", 4)
     few = Sending(rtx=True, extended=True)
