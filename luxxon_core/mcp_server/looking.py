@@ -106,7 +106,17 @@ async def watch(api: Luxxon, asked: Watch, progress: Progress) -> Answer:
     session_id = str(asked.session_id)
     owed = None
     try:
-        pictures, stopped, session = await _pictures(api, session_id, asked, progress)
+        try:
+            pictures, stopped, session = await _pictures(api, session_id, asked, progress)
+        except LuxxonError as error:
+            if not asked.end_when_done or isinstance(
+                error, InvalidState
+            ):  # nothing runs that is not LIVE yet
+                raise
+            ended = await _ended(api, session_id)
+            if ended is not None:
+                return failure(Unobserved(ended, error))
+            return replace(failure(error), owed=session_id)
         if asked.end_when_done and stopped != "OVER":
             ended = await _ended(api, session_id)
             session, owed = ended or session, None if ended else session_id
@@ -254,28 +264,34 @@ async def _pictures(
 
     Raises:
         InvalidState: the session is not LIVE yet.
+        LuxxonError: nothing could be asked for, and there is no picture yet.
     """
     session = await api.sessions.get(session_id)
     if session.state in ("REQUESTED", "ASSIGNED"):
         raise InvalidState(f"session:watch:{session.state}", "not LIVE: call wait_for_live first")
     pictures: list[Picture] = []
     misses = 0
-    while session.state not in OVER:
-        try:
-            picture = await _next(api, session_id, asked, pictures[-1] if pictures else None)
-        except (FrameNotAvailable, InvalidState):
-            picture = None
-        misses = 0 if picture is not None else misses + 1
-        if misses == MOST_MISSES:
-            return pictures, "STALLED", session
-        if picture is not None:
-            if pictures and sum(map(len, pictures)) + len(picture) > MOST_BYTES:
-                return pictures, "SIZE", session
-            pictures.append(picture)
-            await progress.tell(len(pictures), asked.max_frames, f"{len(picture)} bytes")
-            if len(pictures) == asked.max_frames:
-                return pictures, "FRAMES", session
-        session = await api.sessions.wait_for(session_id, "ENDED", timeout=asked.every_seconds)
+    try:
+        while session.state not in OVER:
+            try:
+                picture = await _next(api, session_id, asked, pictures[-1] if pictures else None)
+            except (FrameNotAvailable, InvalidState):
+                picture = None
+            misses = 0 if picture is not None else misses + 1
+            if misses == MOST_MISSES:
+                return pictures, "STALLED", session
+            if picture is not None:
+                if pictures and sum(map(len, pictures)) + len(picture) > MOST_BYTES:
+                    return pictures, "SIZE", session
+                pictures.append(picture)
+                await progress.tell(len(pictures), asked.max_frames, f"{len(picture)} bytes")
+                if len(pictures) == asked.max_frames:
+                    return pictures, "FRAMES", session
+            session = await api.sessions.wait_for(session_id, "ENDED", timeout=asked.every_seconds)
+    except LuxxonError:
+        if not pictures:
+            raise
+        return pictures, "STALLED", session  # those that are there are paid
     return pictures, "OVER", session
 
 

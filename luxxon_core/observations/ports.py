@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -29,6 +29,10 @@ class Store(Protocol):
 
     async def claim(self, tx: Tx, now: datetime, again: datetime, limit: int) -> list[Observation]:
         """PENDING ones that are due, which nobody else gets before ``again``, longest due first."""
+        ...
+
+    async def renew(self, tx: Tx, observation_ids: Iterable[UUID], now: datetime, again: datetime) -> None:
+        """Nobody else gets those of them that are PENDING and due before ``again``."""
         ...
 
     async def postpone(self, tx: Tx, observation_id: UUID, again: datetime) -> None:

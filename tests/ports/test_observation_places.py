@@ -91,6 +91,24 @@ async def test_who_is_under_way_is_not_begun_twice(stage: Running, edges: TwoEdg
         assert await stage.cases.begin(group, at(5)) == 3
 
 
+async def test_what_is_under_way_stays_claimed_where_there_is_room_for_no_more(
+    stage: Running, edges: TwoEdges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every other server would ask the edge for the same picture."""
+    monkeypatch.setattr(working, "AT_ONCE", 2)
+    await live(stage, edges, "slow", 2)
+    async with asyncio.TaskGroup() as group:
+        assert await stage.cases.begin(group, at(2)) == 2
+        assert await stage.cases.begin(group, at(3)) == 0
+        assert await stage.server().begin(group, at(3.1)) == 0
+        edges.answer.set()
+
+
+def test_a_few_edges_that_do_not_answer_leave_room_for_others() -> None:
+    """What docs/observations.md promises."""
+    assert IN_ALL * 10 < working.AT_ONCE
+
+
 async def test_a_database_that_fails_is_told_as_such(
     stage: Running, edges: TwoEdges, monkeypatch: pytest.MonkeyPatch
 ) -> None:

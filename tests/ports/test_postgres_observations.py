@@ -264,6 +264,9 @@ async def test_what_is_over_for_long_is_forgotten(stage: Stage) -> None:
         await stage.cases.get(made.id, consumer)
     with pytest.raises(Conflict):  # its key is sent again: nothing is bought twice, nor paid and not shown
         await stage.cases.create(consumer, ASKED, NOON, observation_id=made.id)
+    with pytest.raises(Conflict):  # also where it is too dear by now
+        await stage.cases.create(consumer, dear, NOON, observation_id=made.id)
+    assert await market.value("select count(*) from observation where id = $1", made.id) == 0
     assert (await stage.session(made)).charged_uusdc == PRICE
     assert await market.settlements(made.id) == 1
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from marketplace import GRAND_PLACE, NOON, Marketplace, MemoryEdge, at
 from luxxon_core.adapters.postgres import schema
 from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.geography import Flavour
+from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.workspaces.domain import Patch, Role
 from tests.ports.test_postgres import empty_database
@@ -151,6 +153,46 @@ async def test_what_the_older_schema_cannot_hold_is_let_go_by_a_downgrade(empty:
         assert (await market.look(half)).coverage_lat is None
         assert (await market.look(supplier)).coverage is not None
         assert (await market.sessions.get(session.id, supplier)).live_input == moved.live_input
+    finally:
+        await database.close()
+
+
+async def test_a_pending_delivery_that_has_lost_its_lane_is_given_one(empty: str) -> None:
+    await schema.upgrade(empty)
+    await schema.downgrade(empty, "0011")
+    database = await Database.connect(empty)
+    try:
+        market = Marketplace(database)
+        workspace, webhook, lanes, now = await market.consumer(), uuid4(), [uuid4(), uuid4()], utc_now()
+        await market.rows(
+            "insert into webhook"
+            " (id, workspace_id, url, description, kinds, secret, created_at, after_position)"
+            " values ($1, $2, 'https://receiver.test', '', '{}', '', $3, 0)",
+            webhook,
+            workspace,
+            now,
+        )
+        await market.rows(
+            "insert into webhook_delivery"
+            " (id, webhook_id, lane, cause, kind, body, state, created_at, finished_at)"
+            " select gen_random_uuid(), $1, lane, 'TEST', 'webhook.test', '', state, $3::timestamptz,"
+            " case when state = 'FAILED' then $3::timestamptz end"
+            " from unnest($2::uuid[]) with ordinality l (lane, place),"
+            " unnest('{FAILED,PENDING,PENDING}'::text[]) s (state) order by place",
+            webhook,
+            lanes,
+            now,
+        )
+        await market.rows(
+            "insert into webhook_lane (webhook_id, lane, due_at) values ($1, $2, $3)", webhook, lanes[0], now
+        )
+        await schema.upgrade(empty)
+        opened = await market.rows("select lane, head from webhook_lane order by head")
+        first = await market.rows(
+            "select lane, min(number) as head from webhook_delivery where state = 'PENDING'"
+            " group by lane order by head"
+        )
+        assert [one["lane"] for one in first] == lanes and opened == first
     finally:
         await database.close()
 

@@ -10,7 +10,7 @@ import pytest
 from post_office import PostOffice, post_office
 from webhook_receiver import Hit, Receiver, decoded, receiving
 
-from luxxon_core.adapters.postgres.database import Database
+from luxxon_core.adapters.postgres.database import Database, connection
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import Conflict, InvalidInput, NotFound
 from luxxon_core.webhooks.domain import MOST_WEBHOOKS, State
@@ -30,6 +30,22 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 def names(hits: list[Hit]) -> list[str]:
     return [hit.payload["data"]["videoBackendRef"] for hit in hits]
+
+
+async def fanned_out(office: PostOffice, count: int) -> None:
+    """Until so many deliveries have been made, by nobody who sends them."""
+    async with asyncio.timeout(10):
+        while await office.count() < count:
+            await office.fan_out.step(utc_now())
+            await asyncio.sleep(0.01)
+
+
+async def blocked(office: PostOffice, *tasks: asyncio.Task[None]) -> None:
+    """Until each has ended or waits for another's lock."""
+    asked = "select count(*) from pg_locks where not granted"
+    async with asyncio.timeout(10):
+        while await office.room.market.value(asked) < sum(not task.done() for task in tasks):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_test_is_sent_once_and_its_outcome_kept(office: PostOffice, receiver: Receiver) -> None:
@@ -142,10 +158,7 @@ async def test_a_workspace_has_so_many_webhooks_and_a_removed_one_leaves_nothing
     with pytest.raises(Conflict):
         await office.subscribe(consumer, receiver.url)
     await office.write(session_id, "one")
-    async with asyncio.timeout(5):
-        while not await office.count():
-            await office.fan_out.step(utc_now())
-            await asyncio.sleep(0.01)
+    await fanned_out(office, 1)
     for one in made:
         await office.webhooks.remove(consumer, one.id)
     assert await office.count() == 0
@@ -167,3 +180,86 @@ async def test_old_deliveries_and_secrets_are_forgotten(office: PostOffice, rece
         assert await office.queue.sweep(tx, now + timedelta(seconds=1), now, 100) == 1
     assert await office.count() == 0
     assert await office.room.market.value("select former_secret from webhook") is None
+
+
+async def test_what_one_receiver_puts_off_keeps_no_other_alive(
+    office: PostOffice, receiver: Receiver
+) -> None:
+    """The oldest is not what is done first: nobody's deliveries wait behind it to be forgotten."""
+    session_id, consumer, _ = await office.room.live()
+    await office.subscribe(consumer, receiver.url, ["video.connected"])
+    await office.hire()
+    for event in ("one", "two", "three"):
+        await office.write(session_id, event)
+    await receiver.until(lambda: len(receiver.taken) == 3)
+    await office.settled()
+    oldest = "(select min(number) from webhook_delivery)"
+    put_off = "update webhook_delivery set state = 'PENDING', finished_at = null"
+    kept = await office.room.market.value(f"{put_off} where number = {oldest} returning number")
+    later = utc_now() + timedelta(seconds=1)
+    for swept in (1, 1, 0):
+        async with office.database.begin() as tx:
+            assert await office.queue.sweep(tx, later, later, 1) == swept
+    assert await office.room.market.value("select number from webhook_delivery") == kept
+
+
+async def test_what_comes_while_a_webhook_is_being_disabled_is_not_lost(
+    office: PostOffice, receiver: Receiver
+) -> None:
+    """It is pending, in a lane: so it is given up later, and can be had again."""
+    session_id, consumer, _ = await office.room.live()
+    market = office.room.market
+    other = (await market.live(consumer, await market.supplier(), now=utc_now())).id
+    webhook, _ = await office.subscribe(consumer, receiver.url, ["video.connected"])
+    begin = utc_now()
+    await office.write(session_id, "one")
+    await fanned_out(office, 1)
+
+    async def disable() -> None:
+        await office.webhooks.change(consumer, webhook.id, utc_now(), enabled=False)
+
+    async with office.database.begin() as tx:
+        await connection(tx).execute("select from webhook_delivery for update")
+        disabling = asyncio.create_task(disable())
+        await blocked(office, disabling)
+        await office.write(other, "two")
+        await fanned_out(office, 2)
+        await office.write(session_id, "three")
+        growing = asyncio.create_task(fanned_out(office, 3))
+        await blocked(office, disabling, growing)
+    await asyncio.gather(disabling, growing)
+    heads = "select head from webhook_lane order by head"
+    pending = "select number from webhook_delivery where state = 'PENDING' order by number"
+    assert await office.count("state = 'PENDING'") == 2
+    assert await office.room.market.rows(heads) == await office.room.market.rows(pending)
+    now = utc_now()
+    async with office.database.begin() as tx:
+        assert await office.queue.sweep(tx, begin, now, 100) == 2
+    assert await office.count("state = 'FAILED'") == 3
+    await office.hire()
+    await office.webhooks.change(consumer, webhook.id, now, enabled=True)
+    assert (await office.webhooks.replay_since(consumer, webhook.id, begin, now)).count == 3
+    await office.settled()
+    assert sorted(names(receiver.taken)) == ["one", "three", "two"]
+
+
+async def test_a_webhook_that_is_just_enabled_again_keeps_what_is_pending(
+    office: PostOffice, receiver: Receiver
+) -> None:
+    session_id, consumer, _ = await office.room.live()
+    webhook, _ = await office.subscribe(consumer, receiver.url, ["video.connected"])
+    await office.write(session_id, "one")
+    await fanned_out(office, 1)
+    await office.room.market.rows("update webhook set disabled_at = now(), disabled_reason = 'gone'")
+    now = utc_now()
+
+    async def sweep() -> None:
+        async with office.database.begin() as tx:
+            await office.queue.sweep(tx, webhook.created_at, now, 100)
+
+    async with office.database.begin() as tx:
+        await connection(tx).execute("update webhook set disabled_at = null, disabled_reason = null")
+        sweeping = asyncio.create_task(sweep())
+        await blocked(office, sweeping)
+    await sweeping
+    assert await office.count("state = 'PENDING'") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -59,6 +59,9 @@ class PgObservations:
     async def claim(self, tx: Tx, now: datetime, again: datetime, limit: int) -> list[Observation]:
         rows = await connection(tx).fetch(SQL["claim"], now, again, limit)
         return [_observation(row) for row in sorted(rows, key=lambda row: row["due"])]
+
+    async def renew(self, tx: Tx, observation_ids: Iterable[UUID], now: datetime, again: datetime) -> None:
+        await connection(tx).execute(SQL["renew"], list(observation_ids), now, again)
 
     async def postpone(self, tx: Tx, observation_id: UUID, again: datetime) -> None:
         await connection(tx).execute(SQL["postpone"], observation_id, again)

@@ -118,10 +118,12 @@ class PgQueue:
 
     async def sweep(self, tx: Tx, before: datetime, now: datetime, limit: int) -> int:
         held = connection(tx)
+        found = await held.fetch(SQL["lock_swept"], now)
         await held.execute(SQL["forget_secrets"], now)
         count = 0
-        for row in await held.fetch(SQL["disabled_pending"]):
-            count += await self._deliveries.cancel(tx, row["webhook_id"], now)
+        for row in found:
+            if row["disabled"]:
+                count += await self._deliveries.cancel(tx, row["id"], now)
         return count + int(await held.fetchval(SQL["purge"], before, limit))
 
     async def _give_back(

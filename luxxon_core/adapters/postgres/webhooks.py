@@ -110,8 +110,12 @@ class PgDeliveries:
 
     async def cancel(self, tx: Tx, webhook_id: UUID, now: datetime) -> int:
         held = connection(tx)
-        count = int(await held.fetchval(SQL["cancel"], webhook_id, now))
-        await held.execute(SQL["close_lanes"], webhook_id)
+        rows = await held.fetch(SQL["hold_lanes"], webhook_id)
+        if not rows:
+            return 0
+        lanes, heads = [row["lane"] for row in rows], [row["head"] for row in rows]
+        count = int(await held.fetchval(SQL["cancel"], webhook_id, now, lanes, heads))
+        await held.execute(SQL["close_lanes"], webhook_id, lanes)
         return count
 
 

@@ -127,7 +127,9 @@ class Observations:
         new = domain.observe(
             observation_id, workspace_id, asked, quote.price.rate_uusdc, self._policy.unit_s, now
         )
-        if new.finished:
+        if new.finished and await self._sessions.current.get(observation_id) is not None:
+            pass  # it was asked for then, at another price
+        elif new.finished:
             async with self._uow.begin() as tx:
                 await self._store.add(tx, new)
         else:
@@ -210,12 +212,12 @@ class Observations:
 
     async def begin(self, group: asyncio.TaskGroup, now: datetime) -> int:
         """Take every observation that is due a step further, each in a task of the group; how many."""
-        free = AT_ONCE - len(self._under_way)
-        if free <= 0:
-            return 0
-        async with self._uow.begin() as tx:  # of those under way this renews the claim
-            due = await self._store.claim(tx, now, now + LOOK, AT_ONCE)
-        begun = [one for one in due if one.id not in self._under_way][:free]
+        free, until = AT_ONCE - len(self._under_way), now + LOOK
+        async with self._uow.begin() as tx:
+            if self._under_way:
+                await self._store.renew(tx, self._under_way, now, until)
+            due = await self._store.claim(tx, now, until, free) if free > 0 else []
+        begun = [one for one in due if one.id not in self._under_way]
         for one in begun:
             self._under_way.add(one.id)
             task = group.create_task(self._advance(one), name="observation")

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 AT_ONCE = 16
 """Steps of one edge at a time: each takes a connection to the database now and then."""
-IN_ALL = 64
-"""Steps of one edge that have a place or wait for one; the others are due again soon."""
+IN_ALL = 24
+"""Steps of one edge that have a place or wait for one; the others are due again soon. So it takes many edges
+that do not answer to take up all that a process looks at."""
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class Places:
     async def taken(self, edge: str | None, seconds: float) -> AsyncIterator[bool]:
         """Hold a place while the block runs; False: there was none in that time, or too many wait for one."""
         places = self._edges.setdefault(edge, _Edge())
-        if places.known >= IN_ALL:
+        if places.known >= IN_ALL and edge is not None:  # else it waits for nobody but the database
             yield False
             return
         places.known += 1

@@ -104,6 +104,8 @@ class Courier:
             failed.result()
         if self._storing is None:
             self._storing = asyncio.create_task(self._store(), name="webhook answers")
+            if self._findings:  # those that the one before has left
+                self._found.set()
         await self._rest()
         self._stirred.clear()
         self._claim_at = asyncio.get_running_loop().time() + GATHER_SECONDS

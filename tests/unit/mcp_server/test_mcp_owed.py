@@ -39,6 +39,8 @@ class Marketplace:
         self.tried = asyncio.Event()
         self.ended = asyncio.Event()
         self.tries = 0
+        self.allowed = 1000
+        """So many pictures, then too many were asked for."""
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -47,6 +49,9 @@ class Marketplace:
         if path.endswith("/frame"):
             if not self.shows:
                 return refused(404, "FRAME_NOT_AVAILABLE")
+            if self.allowed == 0:
+                return refused(429, "RATE_LIMITED")
+            self.allowed -= 1
             captured = {"X-Lx-Captured-At": datetime.now(UTC).isoformat(), "Content-Type": "image/jpeg"}
             return httpx.Response(200, content=JPEG, headers=captured)
         if path.endswith("/dispatch"):
@@ -125,6 +130,40 @@ async def test_a_paid_picture_is_not_lost_with_the_end(
         if ending is not None:
             await asyncio.wait_for(market.ended.wait(), SOON)
             assert market.state == "ENDED"
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "goes-on"])
+async def test_paid_pictures_are_not_lost_with_one_that_fails(ends: bool) -> None:
+    market, calls = Marketplace(), Calls()
+    market.state, market.ending, market.allowed = "LIVE", 200, 1
+    asked = {"sessionId": ID, "maxFrames": 3, "everySeconds": 1, "endWhenDone": ends}
+    async with host(market, calls) as client:
+        result = await asyncio.wait_for(client.call_tool("watch", asked), SOON)
+        assert not result.is_error, told(result)
+        assert isinstance(result.content[0], ImageContent)
+        assert (told(result)["count"], told(result)["stopped"]) == (1, "STALLED")
+        assert told(result)["state"] == market.state == ("ENDED" if ends else "LIVE")
+
+
+@pytest.mark.parametrize("ending", [200, 503], ids=["ended", "owed"])
+async def test_a_watch_that_fails_ends_what_it_was_to_end(ending: int) -> None:
+    market, calls = Marketplace(), Calls()
+    market.state, market.ending, market.allowed = "LIVE", ending, 0
+    async with host(market, calls) as client:
+        asked = {"sessionId": ID, "endWhenDone": True}
+        result = await asyncio.wait_for(client.call_tool("watch", asked), SOON)
+        assert (result.is_error, told(result)["code"]) == (True, "RATE_LIMITED")
+        assert told(result).get("state") == ("ENDED" if ending == 200 else None)
+        market.ending = 200
+        await asyncio.wait_for(market.ended.wait(), SOON)
+
+
+async def test_what_is_not_live_yet_is_not_ended_by_a_watch() -> None:
+    market, calls = Marketplace(), Calls()
+    market.ending = 200
+    async with host(market, calls) as client:
+        result = await client.call_tool("watch", {"sessionId": ID, "endWhenDone": True})
+        assert (result.is_error, told(result)["code"], market.state) == (True, "INVALID_STATE", "REQUESTED")
 
 
 async def test_it_goes_on_being_tried_for_as_long_as_it_takes() -> None:

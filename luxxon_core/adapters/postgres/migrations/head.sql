@@ -763,6 +763,8 @@ update webhook_lane l set head = coalesce((select min(d.number) from webhook_del
 
 ALTER TABLE webhook_lane ALTER COLUMN head SET NOT NULL;
 
+insert into webhook_lane (webhook_id, lane, due_at, head) select webhook_id, lane, now(), min(number) from webhook_delivery where state = 'PENDING' group by webhook_id, lane on conflict (webhook_id, lane) do nothing;
+
 DROP INDEX webhook_delivery_finished_idx;
 
 DROP INDEX webhook_delivery_lane_idx;

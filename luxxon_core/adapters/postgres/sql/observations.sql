@@ -27,6 +27,16 @@ from (
 where o.id = d.id
 returning o.*, null::integer as bytes, d.due;
 
+-- name: renew
+update observation o
+set look_at = $3
+from (
+    select id from observation
+    where id = any ($1::uuid[]) and status = 'PENDING' and look_at <= $2
+    for update skip locked
+) d
+where o.id = d.id;
+
 -- name: postpone
 update observation set look_at = $2 where id = $1 and status = 'PENDING';
 

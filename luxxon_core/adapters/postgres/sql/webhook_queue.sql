@@ -36,17 +36,18 @@ with recursive waiting as (
 ), busy as (
     select w.id, w.workspace_id, b.under_way
     from unnest($5::uuid[], $6::int[]) as b (id, under_way) join webhook w on w.id = b.id
+), busy_workspace as (
+    select workspace_id, sum(under_way) as under_way from busy group by workspace_id
 ), open as (
     select w.id, w.workspace_id,
         least(
             case when w.failing_since is null then $3::int else $4::int end - coalesce(b.under_way, 0),
-            $9::int - coalesce(
-                (select sum(under_way) from busy where busy.workspace_id = w.workspace_id), 0
-            )
+            $9::int - coalesce(s.under_way, 0)
         ) as room
     from waiting
     join webhook w on w.id = waiting.webhook_id
     left join busy b on b.id = w.id
+    left join busy_workspace s on s.workspace_id = w.workspace_id
     where w.disabled_at is null and (w.held_until is null or w.held_until <= $1)
 ), due as (
     select l.webhook_id, l.lane, l.due_at, open.workspace_id
@@ -66,7 +67,7 @@ with recursive waiting as (
 ), taken as (
     select f.webhook_id, f.lane
     from fair f
-    left join (select workspace_id, sum(under_way) as under_way from busy group by 1) b using (workspace_id)
+    left join busy_workspace b using (workspace_id)
     where f.place <= $9::int - coalesce(b.under_way, 0)
     order by f.due_at
     limit $7
@@ -175,9 +176,14 @@ from unnest($1::uuid[], $2::text[]) as f (id, reason)
 where w.id = f.id and w.disabled_at is null
 returning w.id;
 
--- name: disabled_pending
-select distinct l.webhook_id from webhook_lane l join webhook w on w.id = l.webhook_id
-where w.disabled_at is not null;
+-- name: lock_swept
+-- all of them before anything of theirs, and in order, as other servers do: else two could wait for each other.
+-- What an owner has changed in the meantime is as it is now
+select w.id, w.disabled_at is not null as disabled from webhook w
+where w.former_until <= $1
+   or (w.disabled_at is not null and exists (select from webhook_lane l where l.webhook_id = w.id))
+order by w.id
+for no key update of w;
 
 -- name: forget_secrets
 update webhook set former_secret = null, former_until = null where former_until <= $1;
@@ -185,11 +191,11 @@ update webhook set former_secret = null, former_until = null where former_until 
 -- name: purge
 -- by age and not by end, which is a day later at most: numbers are given in order, and no index is kept for it
 with oldest as (
-    select number, created_at, state from webhook_delivery order by number limit $2
+    select number, created_at from webhook_delivery where state <> 'PENDING' order by number limit $2
 ), gone as (
     delete from webhook_delivery d
     using oldest o
-    where d.number = o.number and o.created_at < $1 and o.state <> 'PENDING'
+    where d.number = o.number and o.created_at < $1
     returning 1
 )
 select count(*) from gone;

@@ -80,17 +80,19 @@ on conflict (webhook_id, lane) do update set head = least(webhook_lane.head, exc
 -- name: ring
 select pg_notify('luxxon_webhook', '');
 
+-- name: hold_lanes
+-- in the order in which lanes are opened. Who adds to one of them waits until it is gone, and opens it anew
+select lane, head from webhook_lane where webhook_id = $1 order by lane for update;
+
 -- name: cancel
+-- of lanes that are locked: what is added to others in the meantime stays pending, and has its lane
 with given_up as (
     update webhook_delivery d set state = 'FAILED', finished_at = $2, next_attempt_at = null
-    from webhook_lane l
-    where l.webhook_id = $1 and d.webhook_id = $1 and d.lane = l.lane and d.number >= l.head
-      and d.state = 'PENDING'
+    from unnest($3::uuid[], $4::bigint[]) as l (lane, head)
+    where d.webhook_id = $1 and d.lane = l.lane and d.number >= l.head and d.state = 'PENDING'
     returning 1
 )
 select count(*) from given_up;
 
 -- name: close_lanes
--- in the order in which lanes are opened
-with held as (select lane from webhook_lane where webhook_id = $1 order by lane for update)
-delete from webhook_lane l using held where l.webhook_id = $1 and l.lane = held.lane;
+delete from webhook_lane where webhook_id = $1 and lane = any ($2::uuid[]);

@@ -48,6 +48,12 @@ def upgrade() -> None:
         " where d.webhook_id = l.webhook_id and d.lane = l.lane and d.state = 'PENDING'), 0)"
     )
     op.alter_column("webhook_lane", "head", nullable=False)
+    # what came while its webhook was being disabled has lost its lane, and would be pending for ever
+    op.execute(
+        "insert into webhook_lane (webhook_id, lane, due_at, head)"
+        " select webhook_id, lane, now(), min(number) from webhook_delivery where state = 'PENDING'"
+        " group by webhook_id, lane on conflict (webhook_id, lane) do nothing"
+    )
     op.drop_index("webhook_delivery_finished_idx", table_name="webhook_delivery")
     op.drop_index("webhook_delivery_lane_idx", table_name="webhook_delivery")
     op.create_index("webhook_delivery_lane_idx", "webhook_delivery", ["webhook_id", "lane", "number"])
