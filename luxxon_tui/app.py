@@ -136,6 +136,8 @@ class ConsoleApp(WaryApp):
         self._leaving: Card | None = None
         self._typed: str | None = None
         """A passphrase that was typed a moment ago, until it is used."""
+        self.embeds = self._begin[0] is not None
+        """Whether the server is a marketplace of this console's own, or will be once it is opened."""
         self.alone = False
         """Whether the process is the console's: what is loaded then stays, and is kept out of the garbage
         collector's way, whose full rounds would hold up the loop for a tenth of a second."""
@@ -164,6 +166,8 @@ class ConsoleApp(WaryApp):
         elif self._begin[0] is not None or self._begin[2] is not None:
             self.store.readiness.set(Readiness.LOADING)  # as the first frame says
         self.run_worker(keep_named(self.store), name="places", exit_on_error=True)
+        # The shell's terminal has nothing of it any more; a layout that stays the same writes nothing
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
 
     def _connect(self) -> None:
         """Begin with the server that was given."""
@@ -228,7 +232,7 @@ class ConsoleApp(WaryApp):
 
     def open_profile(self, name: str, profile: ProfileTable, *, passphrase: str | None = None) -> None:
         """Leave the server, and connect to another one; ``passphrase`` answers the first question for one."""
-        self._typed = passphrase
+        self._typed, self.embeds = passphrase, self._begin[0] is not None or profile.embedded
         self.run_worker(self.server.open(name, profile), name="server", group="server", exclusive=True)
 
     def switch_workspace(self, workspace_id: str) -> None:
@@ -359,24 +363,13 @@ class ConsoleApp(WaryApp):
 
     def action_suspend(self) -> None:
         """Stop until the shell says ``fg``; not where something would stand still with the console."""
-        why = self._needed_here()
+        from luxxon_tui import suspending
+
+        why = suspending.needed_here(self)
         if why:
             self.notify(why, title="not suspended", severity="warning", timeout=6)
         else:
             self.action_suspend_process()
-
-    def _needed_here(self) -> str:
-        """Why this process may not be stopped; nothing, if it may."""
-        from luxxon_tui.suspending import shell_waits
-
-        connected = self.connected
-        if self._begin[0] is not None or (connected is not None and connected.embedded_url is not None):
-            return "This marketplace would stand still with the console."
-        if any(worker.group.startswith("operate:") and worker.is_running for worker in self.workers):
-            return "A camera is online from here: take it offline first."
-        if self._driver is None or not self._driver.can_suspend or not shell_waits():
-            return "No shell waits for this console, to bring it back."
-        return ""
 
     def action_theme(self, name: str) -> None:
         """Another theme, kept for the next time."""

@@ -34,7 +34,8 @@ class PacedApp(App[int]):
     until the key before it has been handled, and the card that it opened stands and has the focus. A card
     that opens only after a server has answered is not waited for.
 
-    A question is not answered by the key that was pressed before it stood, held down or pressed twice.
+    A question is not answered by the key that was pressed before it stood, held down, pressed twice, or again
+    as it appears.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class PacedApp(App[int]):
         elif isinstance(event, events.Key) and event.key in HASTY_KEYS:
             self._waiting.clear()
             await super().on_event(event)
-        elif self._cap is not None:
+        elif self._cap is not None or self._waiting:  # then the first of those is about to be released
             self._waiting.append(event)
         else:
             await self._type(event)
@@ -75,10 +76,12 @@ class PacedApp(App[int]):
         """Whether this is the key, still held or pressed twice, from before a question stood."""
         now, screen = monotonic(), self.screen
         last, first_at, last_at, over = self._pressed
-        same = key == last and over is not screen and isinstance(screen, Card) and screen.asks
-        if same and (now - first_at < HELD_SECONDS or now - last_at < REPEAT_SECONDS):
-            self._pressed = key, first_at, now, over
-            return True
+        if key == last and over is not screen and isinstance(screen, Card) and screen.asks:
+            # A server may have been asked before it stood: it has hardly been read then
+            since = now - max(first_at, screen.stood)
+            if since < HELD_SECONDS or now - last_at < REPEAT_SECONDS:
+                self._pressed = key, first_at, now, over
+                return True
         held = key == last and over is screen and now - last_at < HELD_SECONDS
         self._pressed = key, first_at if held else now, now, screen
         return False

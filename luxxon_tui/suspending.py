@@ -1,8 +1,28 @@
-"""Whether a shell with job control would take over if this process stopped."""
+"""Whether this process may stop for a while, and a shell with job control would take over."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from luxxon_tui.app import ConsoleApp
+
+
+def needed_here(app: ConsoleApp) -> str:
+    """Why this process may not be stopped; nothing, if it may."""
+    connected, running = app.connected, {worker.group for worker in app.workers if worker.is_running}
+    if app.embeds or (connected is not None and connected.embedded_url is not None):
+        return "This marketplace would stand still with the console."
+    if any(group.startswith("operate:") for group in running):
+        return "A camera is online from here: take it offline first."
+    if "money" in running:
+        return "Money is on its way: wait until it has arrived."
+    if app._driver is None or not app._driver.can_suspend or not shell_waits():
+        return "No shell waits for this console, to bring it back."
+    if any(view.side == "consumer" for view in app.store.live):
+        return "A session is live, and charged by the second: end it first."
+    return ""
 
 
 def shell_waits() -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from textual.app import ScreenStackError
 
 from luxxon_tui.rows import plain
 from luxxon_tui.sized import SizedApp
@@ -22,6 +25,11 @@ class WaryApp(SizedApp):
 
         if not contained(error):  # else it is a plugin's, and its panel says so
             super()._handle_exception(error)
+
+    def clear_selection(self) -> None:
+        # from Python 3.12 on, tasks begin eagerly: a mode's fields stand before its screen is on the stack
+        with suppress(ScreenStackError):
+            super().clear_selection()
 
     def notify(
         self,

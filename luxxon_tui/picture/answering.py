@@ -68,6 +68,8 @@ class AnsweringDriver(LinuxDriver):
         self._listeners = [each for each in self._listeners if each[0] != changed]
 
     def start_application_mode(self) -> None:
+        self._outlet = self._outlet.again()
+        self._file = self._outlet  # type: ignore[assignment]  # as above
         self._all_of_it = True
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._all_of_it = False

@@ -32,7 +32,8 @@ class Outlet:
 
     def __init__(self, number: int, gone: Callable[[], None]) -> None:
         self._number, self._told = number, gone
-        self._gone = False
+        self._gone = self._lost = False
+        """Whether nothing is written any more; and whether that is so for good."""
         self._moved = 0.0
 
     def fileno(self) -> int:
@@ -55,9 +56,18 @@ class Outlet:
             except BlockingIOError:  # whoever shares the terminal has set it so
                 select.select([], [self._number], [], LOOK_SECONDS)
             except OSError:
-                self._gone = True
+                self._gone = self._lost = True
                 self._told()
         return len(text)
+
+    def again(self) -> Outlet:
+        """One for a new start: a terminal that took nothing may take some now, one that is gone does not.
+
+        A writer that still waits for the terminal keeps the former one, and so writes nothing more.
+        """
+        fresh = Outlet(self._number, self._told)
+        fresh._gone = fresh._lost = self._lost
+        return fresh
 
     def give_up(self, writer: Thread) -> None:
         """Wait for the writer to end: while the terminal takes something, and not for long."""

@@ -31,6 +31,8 @@ SPLITS: tuple[tuple[int, tuple[int, int, int, int]], ...] = (
 )
 """Glyph, and whether it inks upper left, upper right, lower left, lower right; the last is a flat cell."""
 
+LUMA = np.array([77, 150, 29], np.float32)
+"""BT.601, of 256. Whole numbers, so that splits that are equally good stay so whatever adds them up."""
 _GLYPHS = np.array([glyph for glyph, _ in SPLITS], np.uint8)
 _INKED = np.array([mask for _, mask in SPLITS], np.float32)
 _INK = _INKED / np.maximum(_INKED.sum(axis=1, keepdims=True), 1)
@@ -55,7 +57,7 @@ class Quadrants(CellDriver):
 
 def _best_split(corners: Floats) -> NDArray[np.intp]:
     """Number of the split of every cell: the least error within is the greatest scatter between the sides."""
-    luma = corners @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = corners @ LUMA
     total = luma.sum(axis=0)
     scatter = np.empty((7, *total.shape), np.float32)
     for number, partner in enumerate((1, 2, 3)):
@@ -64,7 +66,7 @@ def _best_split(corners: Floats) -> NDArray[np.intp]:
     for corner in range(4):
         scatter[3 + corner] = luma[corner] ** 2 + (total - luma[corner]) ** 2 / 3
     choice: NDArray[np.intp] = scatter.argmax(axis=0)
-    choice[luma.max(axis=0) - luma.min(axis=0) < FLAT] = 7
+    choice[luma.max(axis=0) - luma.min(axis=0) < FLAT * 256] = 7
     return choice
 
 

@@ -91,6 +91,7 @@ class LiveScreen(ScreenPane):
         self._walled = False
         """Whether the wall stands over this screen: it fetches its pictures itself."""
         self._rested, self._opens_until = False, 0.0
+        self._stale = False  # whether the picture is of before a rest
         app = self.console_app
         self._facts = app.facts
         self._clock = app.clock
@@ -167,7 +168,7 @@ class LiveScreen(ScreenPane):
         """Fetch and decode nothing while nothing can be seen; the last picture stays."""
         if not self.on_stage and self._watching is not None:
             self._close_video()
-            self._rested = True
+            self._rested = self._stale = True
 
     # -- what comes in
 
@@ -176,7 +177,7 @@ class LiveScreen(ScreenPane):
         self._following = session_id
         feed = self._feed = self.console_app.feed_for(session_id)
         self._close_video()
-        self._meter = SignalMeter(self._clock)
+        self._meter, self._stale = SignalMeter(self._clock), False
         self.query_one(Picture).clear()
         fresh = Scene(LiveView(Phase.LOADING), SignalView(), self._facts, self._clock())
         self.scene = fresh
@@ -226,8 +227,8 @@ class LiveScreen(ScreenPane):
     def _show(self, source: object) -> None:
         if not self._stands or not self.on_stage:
             return
-        self._opens_until = 0.0
-        first = self._picture.latest is None
+        first = self._picture.latest is None or self._stale
+        self._opens_until, self._stale = 0.0, False
         self._picture.show(source)  # type: ignore[arg-type]
         if first or self.scene.signal.stalled:
             self._tick()
@@ -255,7 +256,8 @@ class LiveScreen(ScreenPane):
             0 if self.has_class("-full") else (WIDE_BELOW if full else NARROW_BELOW - 2 * (not wide))
         )
         self._picture.mark(
-            dimmed=picture_panels.dimmed(scene), plate=picture_panels.plate(scene, self._picture.size.width)
+            dimmed=self._stale or picture_panels.dimmed(scene),
+            plate=picture_panels.plate(scene, self._picture.size.width),
         )
         self.query_one("#under", Lines).redraw(lambda width: under(scene, width, full=full, wide=wide))
         self.query_one("#below", Lines).redraw(lambda width: [EMPTY, meter_panels.timeline(scene, width)])
@@ -287,7 +289,9 @@ class LiveScreen(ScreenPane):
         scene = self.scene
         allowed = {
             "end": scene.live and not scene.offline,
-            "save_frame": not scene.billed and self.is_mounted and self._picture.latest is not None,
+            "save_frame": not (scene.billed or self._stale)
+            and self.is_mounted
+            and self._picture.latest is not None,
             "save_receipt": scene.billed,
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
             "phone": scene.live and not scene.offline,

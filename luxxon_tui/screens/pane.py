@@ -20,7 +20,7 @@ from luxxon_tui.screens.table import tabs
 from luxxon_tui.store import Readiness, Store, Unwatch
 from luxxon_tui.views import Failure
 from luxxon_tui.widgets.footer import Footer
-from luxxon_tui.widgets.header import Header, header
+from luxxon_tui.widgets.header import WIDE, Header, header
 from luxxon_tui.widgets.lines import Draw, Lines
 from luxxon_tui.widgets.note import note_rows
 from luxxon_tui.widgets.question import Question, question_card
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FRAME_CELLS = ("readiness", "progress", "failure", "link", "as_of", "who", "config", "wallet", "side")
 """What header and states are made of; every screen watches these."""
+TALL = 34
+"""Rows from which there is room for more than the least; columns are the header's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class ScreenPane(Screen[None]):
     screen is shown. Drawing the same again costs next to nothing.
     """
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  # Textual's own declaration
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  # Textual's own declaration
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall")]  # noqa: RUF012
     NAME: ClassVar[str] = ""
     """As in the table of screens."""
     WATCHES: ClassVar[tuple[str, ...]] = ()
@@ -168,12 +170,12 @@ class ScreenPane(Screen[None]):
     @property
     def wide(self) -> bool:
         """At least 110 columns."""
-        return self.has_class("-wide")
+        return self.app.size.width >= WIDE
 
     @property
     def tall(self) -> bool:
         """At least 34 rows."""
-        return self.has_class("-tall")
+        return self.app.size.height >= TALL
 
     @property
     def zone(self) -> tzinfo | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, tzinfo
 from typing import NamedTuple, TypeAlias
 
@@ -88,11 +88,6 @@ class Shelf:
     def many(self) -> int:
         """How many sessions there are."""
         return sum(map(len, self._groups.values()))
-
-    def views(self) -> Iterator[SessionView]:
-        """All of them in their order."""
-        for group in self._order_of_groups:
-            yield from (self._roll.views[key[-1]] for key in self._groups[group])
 
     def leave(self, view: SessionView) -> None:
         """A session is none of the roll any more, or about to be another."""
@@ -239,8 +234,3 @@ def roll_of(listing: Listing) -> Roll:
     roll = sessions if isinstance(sessions, Roll) else Roll(listing.zone, sessions)
     roll.name(listing.places)
     return roll
-
-
-def chosen(listing: Listing) -> list[SessionView]:
-    """The sessions that the list shows, in its order."""
-    return list(roll_of(listing).shelf(listing.filter, listing.order, listing.search).views())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -70,8 +71,9 @@ class Ask(Modal[str | None]):
             )  # fmt: skip
 
     def _told(self, width: int) -> list[Row]:
-        wrong = row(Span("✕ ", "bad"), self._wrong) if self._wrong else EMPTY
-        return [*self._about, cut(wrong, width)]
+        parts = wrap(self._wrong, max(8, width - 2))
+        wrong = [row(Span("  " if number else "✕ ", "bad"), part) for number, part in enumerate(parts)]
+        return [*self._about, *(cut(each, width) for each in wrong or [EMPTY])]
 
     def _say(self, wrong: str) -> None:
         self._wrong = wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -39,6 +40,11 @@ class Card(Modal[bool]):
         super().__init__()
         self._rows = rows
         self.asks = asks
+        self.stood = monotonic()
+        """Since when it can be read."""
+
+    def on_mount(self) -> None:
+        self.stood = monotonic()
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():

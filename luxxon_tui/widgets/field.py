@@ -12,8 +12,10 @@ from luxxon_tui.rows import plain
 NAME_LENGTH = 80
 """Characters of a name or label, as the server takes them."""
 
-SECRETS = re.compile(r"(?i)([?&/;](?:pass|passwd|password|psw|pwd|token)=)([^&;#]+)")
-"""Words of an address that open a camera, as some makers have them."""
+SECRETS = re.compile(
+    r"(?i)([?&/;_](?:pass|passwd|password|psw|pwd|token)=)((?:(?!_(?:channel|stream)=)[^&;#])+)"
+)
+"""Words of an address that open a camera, as some makers have them; some of those join them by ``_``."""
 
 
 def too_long(text: str, most: int = NAME_LENGTH) -> str:
@@ -44,9 +46,12 @@ def masked(url: str) -> str:
             whole = f"{port}{slash}{path}"
             secret, at, after = whole.rpartition("@")
             secret, after = (secret, after) if at else (whole, "")
-            return f"{scheme}{found}{name}{colon}{'•' * len(secret)}{at}{after}"
-    shown = f"{scheme}{found}{place}{slash}{path}"
-    return SECRETS.sub(lambda match: match[1] + "•" * len(match[2]), shown)
+            return f"{scheme}{found}{name}{colon}{'•' * len(secret)}{at}{_dotted(after)}"
+    return f"{scheme}{found}{_dotted(f'{place}{slash}{path}')}"
+
+
+def _dotted(words: str) -> str:
+    return SECRETS.sub(lambda match: match[1] + "•" * len(match[2]), words)
 
 
 class Field(Input):

@@ -37,6 +37,12 @@ class Lines(Widget):
         """The rows on the screen."""
         return self._rows
 
+    @property
+    def _misfits(self) -> bool:
+        """Whether it has another height than its rows: a layout that was under way when they came is lost."""
+        height = self.styles.height
+        return height is not None and height.is_auto and self.size.height != len(self._rows)
+
     def redraw(self, draw: Draw | None = None) -> None:
         """Take new content, or the same again after a resize or a change of theme."""
         self._draw = draw or self._draw
@@ -45,7 +51,7 @@ class Lines(Widget):
             self.refresh(layout=True)
             return
         old, self._rows = self._rows, tuple(self._draw(width))
-        if len(old) != len(self._rows):
+        if len(old) != len(self._rows) or self._misfits:
             self.refresh(layout=True)
             return
         changed = [

@@ -139,6 +139,7 @@ class Picture(Widget):
             self.refresh()
         if dimmed != self._dimmed:
             self._dimmed = dimmed
+            self._drop_painter()  # stillness would leave colours of the live picture in the grey one
             self._paint()
 
     # -- drawing
@@ -269,6 +270,7 @@ class Picture(Widget):
     def on_mount(self) -> None:
         Picture.mounted += 1
         self.app.screen_change_signal.subscribe(self, self._screen_changed, immediate=True)
+        self.app.app_resume_signal.subscribe(self, lambda _: self._paint())
         self.call_after_refresh(self._ask)
 
     async def _ask(self) -> None:

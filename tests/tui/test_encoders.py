@@ -125,7 +125,7 @@ def test_half_blocks_show_every_pixel() -> None:
 
 def slow_quadrant(corners: NDArray[np.uint8]) -> float:
     """Least squared error in luma over all ways to give four pixels two levels."""
-    luma = corners.reshape(4, 3) @ np.array([0.299, 0.587, 0.114])
+    luma = corners.reshape(4, 3) @ (quadrant.LUMA.astype(float) / 256)
     best = float("inf")
     for mask in range(1, 15):
         sides = [luma[[bool(mask >> i & 1) == side for i in range(4)]] for side in (True, False)]
@@ -141,7 +141,7 @@ def test_quadrants_take_the_best_of_all_splits(seed: int) -> None:
     for y, x in product(range(5), range(6)):
         corners = pixels[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].reshape(4, 3).astype(float)
         mask = np.array(inked[int(cells.glyphs[y, x])], bool)
-        luma = corners @ np.array([0.299, 0.587, 0.114])
+        luma = corners @ (quadrant.LUMA.astype(float) / 256)
         assert np.ptp(luma) >= quadrant.FLAT, "noise has no flat cell"
         error = sum(float(((side - side.mean()) ** 2).sum()) for side in (luma[mask], luma[~mask]))
         assert error == pytest.approx(slow_quadrant(corners), abs=0.5)

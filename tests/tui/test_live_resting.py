@@ -54,6 +54,39 @@ async def test_the_stream_rests_while_another_screen_is_shown(monkeypatch: pytes
         await shows(app, "Meter")
 
 
+async def test_a_picture_of_before_a_rest_is_grey_and_not_saved_as_one_of_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "REST_SECONDS", 0.05)
+    streams = Streams()
+    app, _ = console(streams)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(lambda: app.loaded and bool(streams.opened))
+        screen = app.screen
+        assert isinstance(screen, LiveScreen)
+        shown = screen.query_one(Picture)
+        await until(lambda: shown.latest is not None)
+        assert not shown._dimmed and screen.check_action("save_frame", ())
+        silent = RecordedVideo()
+        silent.frames.get_nowait()
+
+        def opened() -> RecordedVideo:
+            streams.opened.append(silent)
+            return silent
+
+        app._video = opened
+        await pilot.press("3")
+        await until(lambda: streams.opened[0].closed)
+        await pilot.press("2")
+        await until(lambda: len(streams.opened) == 2)
+        await pilot.pause()
+        assert shown.latest is not None and shown._dimmed, "it is not live"
+        assert not screen.check_action("save_frame", ())
+        silent.frames.put_nowait(picture())
+        await until(lambda: not shown._dimmed)
+        assert screen.check_action("save_frame", ())
+
+
 async def test_a_glance_elsewhere_and_a_card_keep_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = Streams()
     app, _ = console(streams)

@@ -9,6 +9,7 @@ from scenes import until
 from luxxon_tui.screens.wallet_figures import amount_of, no_amount
 from luxxon_tui.widgets.ask import Ask
 from luxxon_tui.widgets.field import masked, too_long
+from luxxon_tui.widgets.lines import Lines
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,12 @@ from luxxon_tui.widgets.field import masked, too_long
         ("rtsp://10.0.0.5:554/x", "rtsp://10.0.0.5:554/x"),
         ("rtsp://[::1]:554/x", "rtsp://[::1]:554/x"),
         ("rtsp://h/user=admin&password=secret&ch=1", "rtsp://h/user=admin&password=••••••&ch=1"),
+        (
+            "rtsp://10.0.0.5:554/user=admin_password=secret_channel=1",
+            "rtsp://10.0.0.5:554/user=admin_password=••••••_channel=1",
+        ),
+        ("rtsp://h/user=admin_password=a_b_c", "rtsp://h/user=admin_password=•••••"),
+        ("http://h:8080/v?u=a@b&password=x", f"http://h:{'•' * 10}@b&password=•"),
         ("/films/tram.mp4", "/films/tram.mp4"),
     ],
 )
@@ -48,6 +55,20 @@ async def test_the_card_that_adds_a_camera_shows_no_password() -> None:
 def test_a_name_is_refused_with_its_length() -> None:
     assert too_long("x" * 80) == "" and too_long(" " + "x" * 80 + " ") == ""
     assert too_long("x" * 81) == "1 to 80 characters: these are 81"
+
+
+async def test_a_card_says_all_of_what_was_wrong() -> None:
+    app = console(stored("filled"), "workspace")
+    wrong = no_amount("x" * 200)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.push_screen(Ask("Top up", "How much USDC", wrong=wrong, value="x"))
+        await pilot.pause()
+        told = app.screen.query_one("#told", Lines)
+        said = " ".join("".join(span.text for span in each).strip() for each in told.rows)
+        assert "such as 5 or 0.25" in said and told.size.height == len(told.rows)
+        await pilot.press("end", "y")
+        await until(lambda: "is no amount" not in text_of(app))
 
 
 async def test_a_card_says_that_a_name_is_too_long_and_stays() -> None:

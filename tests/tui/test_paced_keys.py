@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from luxxon_tui import paced
 from luxxon_tui.app import ConsoleApp
+from luxxon_tui.widgets import card
 from luxxon_tui.widgets.ask import Ask
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.question import Question, question_card
@@ -25,6 +26,12 @@ def burst(app: ConsoleApp, keys: str) -> None:
     for key in keys:
         name = {"\r": "enter", "/": "slash", ".": "full_stop"}.get(key, key)
         app.post_message(events.Key(name, None if key == "\r" else key))
+
+
+def clocked(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> None:
+    """Time as the test has it."""
+    for module in (paced, card):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
 
 
 class Opening(ConsoleApp):
@@ -70,7 +77,7 @@ async def test_a_burst_finds_the_screen_that_its_first_key_shows() -> None:
 async def test_a_pressed_twice_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opening()
     now = [100.0]
-    monkeypatch.setattr(paced, "monotonic", lambda: now[0])
+    clocked(monkeypatch, now)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         # as if enter were what opens it
@@ -84,6 +91,64 @@ async def test_a_pressed_twice_answers_nothing(monkeypatch: pytest.MonkeyPatch) 
         assert not app.answers and isinstance(app.screen, Card)
         now[0] += paced.HELD_SECONDS
         await pilot.press("enter")
+        await until(lambda: app.answers == [True])
+
+
+async def test_keys_that_come_as_the_card_stands_do_not_overtake_those_that_wait() -> None:
+    app = opening()
+    handled, late = app._handled, list("345")
+
+    def handled_and_more(turn: int) -> None:
+        # These are in the app's queue before it is told to go on with the one that waits
+        if app._waiting and late:
+            burst(app, late.pop(0))
+        handled(turn)
+
+    app._handled = handled_and_more  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        burst(app, "x12")
+        await until(lambda: isinstance(app.focused, Input) and len(app.focused.value) == 5)
+        assert isinstance(app.focused, Input) and app.focused.value == "12345"
+
+
+async def test_a_key_that_was_an_echo_lets_none_overtake_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opening()
+    echoes = app._echoes
+
+    def echoed(key: str) -> bool:
+        if key != "a":
+            return echoes(key)
+        burst(app, "3")  # behind "2", which waits
+        return True
+
+    app._echoes = echoed  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        burst(app, "x1a2")
+        await until(lambda: isinstance(app.focused, Input) and len(app.focused.value) == 3)
+        assert isinstance(app.focused, Input) and app.focused.value == "123"
+
+
+async def test_a_question_that_opens_late_is_not_answered_as_it_appears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opening()
+    now = [100.0]
+    clocked(monkeypatch, now)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.set_focus(None)
+        await pilot.press("enter")
+        now[0] += 1.2  # a server was asked meanwhile
+        app.key_p()
+        await until(lambda: isinstance(app.screen, Card) and "Pay?" in text_of(app))
+        now[0] += 0.05
+        await pilot.press("enter")
+        await pilot.pause()
+        assert not app.answers and isinstance(app.screen, Card)
+        now[0] += 0.05
+        await pilot.press("y")
         await until(lambda: app.answers == [True])
 
 

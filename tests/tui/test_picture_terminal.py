@@ -101,20 +101,26 @@ class Running:
 
 @asynccontextmanager
 async def console(
-    tmp_path: Path, answers: dict[str, str], setting: str = "auto", **environment: str
+    tmp_path: Path,
+    answers: dict[str, str],
+    setting: str = "auto",
+    program: str = "pixel_console.py",
+    **environment: str,
 ) -> AsyncIterator[Running]:
+    columns = COLUMNS if program == "pixel_console.py" else 80  # the whole console needs them
     ours, theirs = pty.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     kept = ("PATH", "LANG", "VIRTUAL_ENV")
     clean = {name: os.environ[name] for name in kept if name in os.environ}
     clean |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "HOME": str(tmp_path)}
     clean["PYTHONPATH"] = os.pathsep.join((str(HERE), str(HERE.parent.parent)))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "pixel_console.py"), setting,
+        sys.executable, str(HERE / program), setting,
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=clean | environment,
     )  # fmt: skip
     os.close(theirs)
     running = Running(ours, process, dict(answers))
+    running.screen = PixelTerminal(columns, ROWS, (5, 10))
     try:
         yield running
     finally:

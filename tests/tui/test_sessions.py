@@ -35,7 +35,7 @@ from luxxon_tui.rows import Row, width_of
 from luxxon_tui.screens import session_list
 from luxxon_tui.screens.session_detail import Detail, detail
 from luxxon_tui.screens.session_figures import Filter, Listing, Order, passes, state_of, today
-from luxxon_tui.screens.session_roll import chosen
+from luxxon_tui.screens.session_roll import roll_of
 from luxxon_tui.screens.sessions import SessionsScreen
 from luxxon_tui.views import Loss, SessionView
 from luxxon_tui.widgets.row_list import RowList
@@ -46,6 +46,13 @@ LONG = dict.fromkeys(PLACES, "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysilio
 
 def listing(**more: object) -> Listing:
     return replace(Listing(SESSIONS, PLACES, NOW, PLAIN.zone), **more)  # type: ignore[arg-type]
+
+
+def chosen(shown: Listing) -> list[SessionView]:
+    """The sessions that the list shows, in its order."""
+    shelf = roll_of(shown).shelf(shown.filter, shown.order, shown.search)
+    found = (shelf[place].view for place in range(len(shelf)))
+    return [view for view in found if view is not None]
 
 
 def words(rows: list[Row]) -> str:

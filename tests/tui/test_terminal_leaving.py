@@ -101,6 +101,7 @@ def test_an_outlet_survives_the_end_of_its_terminal() -> None:
     os.close(ours)
     assert out.write("text") == 4 and out.write(b"bytes") == 5
     assert told == [1], "told once, and nothing raised"
+    assert out.again().write("text") == 4 and told == [1], "what hung up stays so"
     os.close(theirs)
 
 
@@ -112,6 +113,8 @@ def test_a_writer_that_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch)
     writer.start()
     out.give_up(writer)
     assert writer.is_alive(), "it is left to itself"
+    again = out.again()
+    assert not again._gone, "a terminal that is taken again may take something"
     while writer.is_alive():  # and it ends by itself once there is room
         os.read(ours, 1 << 16)
         writer.join(0.01)
