@@ -25,7 +25,8 @@ test: $(READY) $(SOLC) services  ## Run all tests: make test ARGS="tests/journey
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
 pythons:  ## Run all tests on each Python that this machine has, in environments of their own: make pythons ARGS=tests/unit
-	@for python in $$(.ci/pythons); do \
+	@found=$$(.ci/pythons) && [ -n "$$found" ] || { echo "no Python of those that Luxxon runs on" >&2; exit 1; }; \
+	for python in $$found; do \
 	  $(MAKE) test PYTHON=$$python VENV=.venv-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1; \
 	done
 

@@ -75,6 +75,7 @@ class Anvil:
             missing("anvil", INSTALL)
         log = directory / "anvil.log"
         command = [str(PROGRAM), "--host", "127.0.0.1", "--port", str(port), "--chain-id", "31337"]
+        command += ["--cache-path", str(directory / "states")]  # else each run leaves gigabytes in ~/.foundry
         command += options
         if kept:
             command += ["--state", str(directory / "anvil.json"), "--state-interval", "1"]

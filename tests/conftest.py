@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, default_int_handler, getsignal, signal
+from signal import SIG_IGN, SIGHUP, SIGINT, getsignal, signal
 
 import postgis
 import pytest
@@ -40,7 +40,7 @@ def _signals() -> None:
     what is ignored stays so in children, what has a handler does not."""
     for number in (SIGHUP, SIGINT):
         if getsignal(number) is SIG_IGN:
-            signal(number, default_int_handler if number is SIGINT else SIG_DFL)
+            signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
