@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 from rich.cells import cell_len
+from textual._context import visible_screen_stack
 from textual.app import App
 
 CELL = (12, 24)
@@ -56,6 +57,7 @@ def raster(app: App[object]) -> Image.Image:
     """The screen that ``app`` shows now."""
     faces = fonts()
     across, down = CELL
+    visible_screen_stack.set(app._background_screens)  # what cards are drawn over, as when Textual draws
     strips = app.screen._compositor.render_strips()
     image = Image.new("RGB", (app.size.width * across, len(strips) * down))
     draw = ImageDraw.Draw(image)

@@ -178,7 +178,7 @@ class Seen(msgspec.Struct, frozen=True, rename="camel"):
 
 class Watched(msgspec.Struct, frozen=True, rename="camel"):
     """``stopped``: ``FRAMES``, as many as asked for; ``OVER``, the session is; ``SIZE``, no more fits into
-    one answer; ``STALLED``, no new ones come."""
+    one answer; ``STALLED``, no new ones come or can be fetched."""
 
     session_id: Uuid
     state: str

@@ -42,7 +42,7 @@ class PadView:
 
 
 def pad_rows(view: PadView, width: int) -> list[Row]:
-    """Six rows: a section line, the arrows around the view, where it looks, the presets."""
+    """Six rows: a section line, the arrows around where it looks across, the figures, the presets."""
     title = "PTZ" if "ptz" in view.controls or not view.turns else "Gimbal"
     if not view.controls:
         rows = [
@@ -76,25 +76,19 @@ def _cross(view: PadView) -> list[Row]:
         role = "accent" if view.pressed == name else "text" if view.turns else "faint"
         return Span(ARROWS[name], role, bold=view.pressed == name)
 
-    pan, tilt = 0.0, 0.0
+    pan = 0.0
     if view.status is not None and view.status.position is not None:
-        pan, tilt = view.status.position.pan, view.status.position.tilt
+        pan = view.status.position.pan
     elif "gimbal" in view.controls:
-        pan, tilt = view.aim[1] / 180, view.aim[0] / 90
+        pan = view.aim[1] / 180
     across = max(0, min(4, round((pan + 1) * 2)))
-    down = max(0, min(2, round((1 - tilt) / 1)))
-    inside = [
-        row(Span(" " * across, "coast"), Span("◉", "accent"), Span(" " * (4 - across), "coast"))
-        if y == down
-        else row(Span(" " * 5, "coast"))
-        for y in range(3)
-    ]
     side = Span("│", "coast")
+    inside = row(side, " " * across, Span("◉", "accent"), " " * (4 - across), side)
     return [
         row("     ", arrow("up")),
-        row("  ", side, inside[0], side),
-        row(arrow("left"), " ", side, inside[1], side, " ", arrow("right")),
-        row("  ", side, inside[2], side),
+        row("  ", Span("╭─────╮", "coast")),
+        row(arrow("left"), " ", inside, " ", arrow("right")),
+        row("  ", Span("╰─────╯", "coast")),
         row("     ", arrow("down")),
     ]
 
