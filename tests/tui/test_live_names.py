@@ -1,10 +1,14 @@
 """Live says where and who in words, where these are known, as the other screens do."""
 
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 from frames import BRUSSELS, SESSIONS, console, filled, shows, text_of
 
+from luxxon_core.kernel.geo import Point
+from luxxon_tui import places
 from luxxon_tui.store.state import Readiness, Who
 
 OPERATOR = "d17c9ac2-95a7-4198-b35a-000000000001"
@@ -22,14 +26,22 @@ async def test_names_the_place_and_keeps_its_numbers(size: tuple[int, int]) -> N
         assert f"{BRUSSELS.lat:.4f}"[:6] in text_of(app), "the numbers stand under Position"
 
 
-async def test_a_name_that_is_found_later_takes_the_numbers_place() -> None:
+async def test_a_name_that_is_found_later_takes_the_numbers_place(monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled((live_session(),))
-    names = store.places.value
+    names, may = store.places.value, threading.Event()
+
+    def found(_: Iterable[Point]) -> Mapping[Point, str]:
+        may.wait(60)
+        return names
+
+    monkeypatch.setattr(places, "_named", found)
     store.places.set({})
     app = console(store, "live")
     async with app.run_test(size=(80, 24)):
-        await shows(app, f"● {BRUSSELS.lat:.4f}")
-        store.places.set(names)
+        try:
+            await shows(app, f"● {BRUSSELS.lat:.4f}")
+        finally:
+            may.set()
         await shows(app, "● Brussels, Belgium")
 
 
