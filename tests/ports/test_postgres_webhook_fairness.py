@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from post_office import PostOffice, post_office
+from post_office import PostOffice
 from webhook_receiver import Hit, Receiver, receiving
 
 from luxxon_core.adapters.postgres import webhook_queue
-from luxxon_core.adapters.postgres.database import Database
 from luxxon_core.adapters.postgres.webhooks import PgDeliveries, PgWebhooks
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.ids import new_id
 from luxxon_core.webhooks.domain import Cause, Planned, Webhook
-
-
-@pytest.fixture
-async def office(database: Database, dsn: str) -> AsyncIterator[PostOffice]:
-    async with post_office(dsn) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as opened:
-        yield opened
 
 
 async def queue(office: PostOffice, webhook: Webhook, lanes: int, each: int = 1) -> None:

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from post_office import PostOffice, post_office
-from webhook_receiver import Hit, Receiver, decoded, receiving
+from post_office import PostOffice
+from webhook_receiver import Hit, Receiver, decoded
 
-from luxxon_core.adapters.postgres.database import Database, connection
+from luxxon_core.adapters.postgres.database import connection
 from luxxon_core.kernel.clock import utc_now
 from luxxon_core.kernel.errors import Conflict, InvalidInput, NotFound
 from luxxon_core.webhooks.domain import MOST_WEBHOOKS, State
-
-
-@pytest.fixture
-async def office(database: Database, dsn: str) -> AsyncIterator[PostOffice]:
-    async with post_office(dsn) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as opened:
-        yield opened
 
 
 def names(hits: list[Hit]) -> list[str]:
