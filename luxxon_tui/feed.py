@@ -72,9 +72,8 @@ class StoreFeed:
                 changed.clear()
                 yield live_view(self._store, self._id)
                 if not asked and self._unread():
-                    asked = True
                     assert self._link.follower is not None and self._id is not None
-                    await self._link.follower.bill(self._id)
+                    asked = await self._link.follower.bill(self._id)
                 await changed.wait()
         finally:
             unwatch()

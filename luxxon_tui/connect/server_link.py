@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from luxxon_core.profiles import ProfileTable
     from luxxon_tui.store.follow import Follower
 
-GIVE_UP_SECONDS, PARTED_SECONDS = 3.0, 45.0
+GIVE_UP_SECONDS, PARTED_SECONDS = 10.0, 45.0
 FOLLOW = "luxxon_tui.store.follow"
 """Imported beside the loop, and after the first paint: it brings the schemas of the whole API."""
 

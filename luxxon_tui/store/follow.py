@@ -7,7 +7,7 @@ last event. Where that is too old (``reset``) everything is read anew.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -75,7 +75,9 @@ class Follower:
         self._renew = renew
         self._oldest: str | None = None
         """The last session of the last page that was read."""
-        self._billing: dict[str, asyncio.Task[None]] = {}
+        self._settlements: Counter[str] = Counter()
+        """How often a session's settlement was told of."""
+        self._billing: dict[str, asyncio.Task[bool]] = {}
         self._bill_again: set[str] = set()
         """Sessions that have changed while they were being billed."""
 
@@ -89,8 +91,9 @@ class Follower:
         """Leave the store to another follower: answers that are still on their way go nowhere."""
         self._store = Store()
 
-    async def bill(self, session_id: str) -> None:
-        """Read a session with its receipt; ``store.missing`` says why there is none."""
+    async def bill(self, session_id: str) -> bool:
+        """Read a session with its receipt; ``store.missing`` says why there is none. False: asking again may
+        help."""
         try:
             async with self._timed():
                 found = await self._api.sessions.get(session_id)
@@ -99,9 +102,11 @@ class Follower:
             self._store.put(view)
             await self._receipt(view)
         except LuxxonError as error:
-            if _final(error):
-                failure = failed(error, "session")
-                self._store.missing.set({**self._store.missing.value, session_id: failure})
+            if not _final(error):
+                return False
+            failure = failed(error, "session")
+            self._store.missing.set({**self._store.missing.value, session_id: failure})
+        return True
 
     async def bill_all(self, session_ids: Iterable[str]) -> None:
         """Read the receipts of sessions, one after the other."""
@@ -230,6 +235,7 @@ class Follower:
             elif (view := store.sessions.value.get(data.session_id)) is not None:
                 store.put(told(view, data, self._explorer))
             if isinstance(data, SettlementState):
+                self._settlements[data.session_id] += 1
                 await self.refresh_wallet()
             if not isinstance(data, SessionMeter | TelemetrySample):
                 store.note(Happening(data.at, event.name, data.session_id, words(data)))
@@ -289,13 +295,17 @@ class Follower:
         self._store.complete.set(len(page) < PAGE)
 
     async def _receipt(self, view: SessionView) -> None:
-        """The bill so far; a session that never went live may have none."""
-        try:
-            receipt = await self._api.sessions.receipt(view.id)
-        except LuxxonError as error:
-            if not _final(error) or view.started_at is not None:
-                raise
-            return
+        """The bill so far, and not from before what was told meanwhile; a session that never went live may have
+        none."""
+        settlements = -1
+        while settlements != self._settlements[view.id]:
+            settlements = self._settlements[view.id]
+            try:
+                receipt = await self._api.sessions.receipt(view.id)
+            except LuxxonError as error:
+                if not _final(error) or view.started_at is not None:
+                    raise
+                return
         now = self._store.sessions.value.get(view.id, view)
         self._store.put(billed(now, receipt, self._explorer))
 

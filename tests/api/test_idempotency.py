@@ -11,7 +11,10 @@ from eth_account import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-MADE = "select id from session where consumer_workspace_id = $1 and requested_lat = $2"
+MADE = """
+select id from session
+where consumer_workspace_id = $1 and requested_lat = $2 and requested_lng = $3
+"""
 
 
 def keyed(key: str | None = None) -> dict[str, str]:
@@ -26,7 +29,7 @@ async def test_duplicate_creates_make_one_session(wire: Wire, consumer: Tenant, 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert sum(answer.headers.get("idempotency-replayed") == "true" for answer in answers) == 63
-    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat)
+    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat, place.lng)
     assert [str(row["id"]) for row in made] == [answers[0].json()["data"]["id"]]
     response = await wire(
         "POST", "/sessions", auth=consumer, json={**body, "maxDurationSeconds": 61}, headers=headers
@@ -46,7 +49,7 @@ async def test_a_create_whose_answer_was_lost_finds_its_session(
     )
     again = await wire.data("POST", "/sessions", auth=consumer, json=body, headers=headers)
     assert again["id"] == first["id"]
-    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat)
+    made = await wire.rows(MADE, UUID(consumer.workspace_id), place.lat, place.lng)
     assert [str(row["id"]) for row in made] == [first["id"]]
 
 

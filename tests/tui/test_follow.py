@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 from scenes import NOW, STARTED
 from told_market import SESSION_ID, TX, Following, Market, followed
@@ -166,6 +168,26 @@ async def test_the_settlement_is_followed_until_it_is_confirmed(following: Follo
     session = following.session
     assert session.tx_url == f"https://explorer.test/tx/{TX}" and session.settled
     assert session.to_micro is not None and session.fee_micro is not None
+
+
+async def test_a_bill_that_is_overtaken_takes_no_settlement_back() -> None:
+    market = Market(state="ENDED", settlement="SUBMITTED")
+    taken = asyncio.Event()
+
+    async def late(request: httpx.Request) -> httpx.Response:
+        answer = market(request)
+        if request.url.path.endswith("receipt") and market.settlement == "SUBMITTED":
+            market.settle("CONFIRMED")
+            await taken.wait()
+        return answer
+
+    async with followed(market, late) as following:
+        following.store.watched.set(str(SESSION_ID))
+        sessions = following.store.sessions
+        await following.until(lambda: bool(sessions.value) and following.session.settlement == "CONFIRMED")
+        taken.set()
+        await following.until(lambda: following.session.billed)
+        assert following.session.settlement == "CONFIRMED"
 
 
 async def test_older_sessions_come_by_pages(market: Market) -> None:

@@ -50,7 +50,7 @@ async def test_leaving_ends_the_session_and_the_next_start_has_it_paid(tmp_path:
     app = opened(profile)
     async with app.run_test(size=(80, 24)):
         await ready(app)
+        assert app.store.sessions.value[asked.id].state == "ENDED"
         await until(lambda: app.store.sessions.value[asked.id].settlement == "CONFIRMED", 60)
         session = app.store.sessions.value[asked.id]
-        assert session.state == "ENDED"
         assert session.charged_micro == session.clean_seconds * session.rate_micro > 0

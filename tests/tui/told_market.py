@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -251,10 +251,14 @@ class Following:
         )
 
 
+Answer = Callable[[httpx.Request], httpx.Response | Coroutine[None, None, httpx.Response]]
+
+
 @asynccontextmanager
-async def followed(market: Market) -> AsyncIterator[Following]:
+async def followed(market: Market, answer: Answer | None = None) -> AsyncIterator[Following]:
+    """A store that can follow a market; ``answer`` takes its place on the wire."""
     url = "http://market.test/api/v1"
-    async with Luxxon(url, api_key="lxxn_test_k", transport=httpx.MockTransport(market)) as api:
+    async with Luxxon(url, api_key="lxxn_test_k", transport=httpx.MockTransport(answer or market)) as api:
         store = Store()
         follower = Follower(api, store, lambda: NOW)
         following = Following(store, follower, market)
