@@ -16,7 +16,7 @@ from luxxon_tui.map.operate import OperateView
 from luxxon_tui.map.request import RequestView, coordinates
 from luxxon_tui.rows import Span, cut, row, section
 from luxxon_tui.widgets.field import Field
-from luxxon_tui.widgets.lines import Lines
+from luxxon_tui.widgets.lines import Draw, Lines
 from luxxon_tui.widgets.primary import Primary
 
 TALL_BUTTON = 3
@@ -58,6 +58,7 @@ class RequestPanel(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  # Textual's name
         super().__init__(id=id)
         self._view: RequestView | None = None
+        self._full = self._wide = False
 
     def compose(self) -> ComposeResult:
         usual = fmt.hms(request.DEFAULT_SECONDS)
@@ -77,6 +78,7 @@ class RequestPanel(Vertical):
     def show(self, view: RequestView, *, full: bool, wide: bool) -> None:
         """Draw a view: ``full`` with gaps and a tall button, ``wide`` with wide labels."""
         before, self._view = self._view, view
+        self._full, self._wide = full, wide
         self.set_class(not full, "-dense")
         self.set_class(not wide, "-small")
         if view.point is not None and (before is None or before.point != view.point):
@@ -85,21 +87,26 @@ class RequestPanel(Vertical):
         focused = any(each.has_focus for each in self.query(Field))
         indent = 10 if wide else 7
         named = row(" " * indent, Span(view.place, "muted"))
-        notice = request.notice_rows(view, 999, full=full)
-        room = self.screen.size.height - 4 - (23 if full else 16) - len(notice)
         self._rows("title", lambda width: [section(width, "Request", focused=focused)])
         self._rows("place-name", lambda width: [cut(named, width)])
+        self.query_one("#up-to").set_class(view.max_seconds is None, "-invalid")
+        self.query_one("#wait").set_class(view.wait_seconds is None, "-invalid")
+        self.count(view)
+
+    def count(self, view: RequestView) -> None:
+        """Draw a view that differs from the one that is shown in what time has done to it."""
+        self._view, full, wide = view, self._full, self._wide
+        notice = request.notice_rows(view, 999, full=full)
+        room = self.screen.size.height - 4 - (23 if full else 16) - len(notice)
         self._rows("quote", lambda width: request.quote_rows(view, width, full=full))
         self._rows("notice", lambda width: request.notice_rows(view, width, full=full))
         self._rows("yours", lambda width: request.yours_rows(view, width, max(1, room), full=wide))
-        self.query_one("#up-to").set_class(view.max_seconds is None, "-invalid")
-        self.query_one("#wait").set_class(view.wait_seconds is None, "-invalid")
         awaited = view.quoting and view.online  # pressed now, it is asked as soon as there is a price
         off = not (view.ready or view.point is None or awaited)
         pressing(self.query_one(Primary), off=off, tall=full)
 
-    def _rows(self, name: str, draw: object) -> None:
-        self.query_one(f"#{name}", Lines).redraw(draw)  # type: ignore[arg-type]
+    def _rows(self, name: str, draw: Draw) -> None:
+        self.query_one(f"#{name}", Lines).redraw(draw)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

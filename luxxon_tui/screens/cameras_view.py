@@ -31,7 +31,6 @@ from luxxon_tui.screens.cameras_parts import CARD_EVERY, MiniMap, Pad, card, pla
 from luxxon_tui.screens.pane import Condition, Empty, Loading, ScreenPane
 from luxxon_tui.screens.session_figures import today
 from luxxon_tui.store import Unwatch
-from luxxon_tui.widgets.header import Header
 from luxxon_tui.widgets.lines import Lines
 from luxxon_tui.widgets.picture import Picture
 from luxxon_tui.widgets.plugin_panel import PanelCamera, PanelContext, PluginPanels
@@ -167,7 +166,7 @@ class CamerasView(ScreenPane):
 
     def redraw(self) -> None:
         """Draw now, unless the console is being left: cameras that are let go then still tell of it."""
-        if not self._over and self.query(Header):
+        if not self._over and self.header is not None:
             super().redraw()
 
     def _find(self) -> None:

@@ -279,9 +279,9 @@ class LiveScreen(ScreenPane):
         if not self.has_class("-full"):
             super().redraw_header()
             return
-        rows = self.header_rows  # alone with the picture, the banner is all that is left
-        for found in self.query(Header):
-            found.redraw(lambda width: rows(width)[2:])
+        rows, header = self.header_rows, self.header
+        if header is not None:  # alone with the picture, the banner is all that is left
+            header.redraw(lambda width: rows(width)[2:])
 
     # -- keys
 

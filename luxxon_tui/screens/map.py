@@ -70,7 +70,6 @@ class MapScreen(ScreenPane):
     NAME = "Map"
     WATCHES = ("sessions", "workspace")
     PARTS: ClassVar[tuple[type[Widget], ...]] = (MapView,)
-    TICKS = True
     CSS = """
     MapScreen #left { width: 1fr; height: 1fr; }
     MapScreen #near { height: 7; margin: 1 0 0 0; }
@@ -148,15 +147,13 @@ class MapScreen(ScreenPane):
             self._ask_price()
         if self._hurried and not desk.price.asking:
             self.action_request()
-        full = self.wide and self.tall
         self.map.show(desk.scene())
         self.map.mark(plate(desk.notice(server=self.api is not None), self.size.width))
         if desk.operating:
-            self.query_one(OperatePanel).show(desk.operate_view(online=self.online), full=full)
+            self._draw_operate()
         else:
-            self.query_one(RequestPanel).show(
-                desk.request_view(online=self.online), full=full, wide=self.wide
-            )
+            view = desk.request_view(online=self.online)
+            self.query_one(RequestPanel).show(view, full=self.wide and self.tall, wide=self.wide)
         near, covering, loaded = desk.near.measured[:NEAR_ROWS], desk.near.covering, desk.loaded
         names = {point: name.full for point, name in desk.names.known.items()}
         self.query_one("#near", Lines).redraw(
@@ -165,6 +162,23 @@ class MapScreen(ScreenPane):
         unnamed = desk.unnamed(NEAR_ROWS)
         if unnamed:
             self.run_worker(self._look_up(unnamed), name="places", exit_on_error=True)
+
+    def _draw_operate(self) -> None:
+        view = self.desk.operate_view(online=self.online)
+        self.query_one(OperatePanel).show(view, full=self.wide and self.tall)
+
+    def ticks(self) -> bool:
+        """While a quote runs out, or somebody waits."""
+        desk = self.desk
+        counting = desk.asked if desk.operating else desk.price.quote or self.store.open
+        return bool(counting) and self.condition() is None
+
+    def tick(self) -> None:
+        self.redraw_header()
+        if self.desk.operating:
+            self._draw_operate()
+        else:
+            self.query_one(RequestPanel).count(self.desk.request_view(online=self.online))
 
     async def _look_up(self, points: tuple[Point, ...]) -> None:
         await self.desk.names.look_up(points)

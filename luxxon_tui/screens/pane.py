@@ -120,6 +120,10 @@ class ScreenPane(Screen[None]):
         """Whether something counts down, or up, right now."""
         return self.TICKS
 
+    def tick(self) -> None:
+        """Draw what time alone changes, the header too; once a second while it ``ticks``."""
+        self.redraw()
+
     def empty(self) -> Empty | None:
         """What to say when there is nothing to show; asked when everything has been read."""
         return None
@@ -241,7 +245,7 @@ class ScreenPane(Screen[None]):
     def redraw(self) -> None:
         """Draw now."""
         self._due = False
-        if not self.is_mounted or not self.is_attached or not self.size or not self.query(Header):
+        if not self.is_mounted or not self.is_attached or not self.size or self.header is None:
             return
         self.redraw_header()
         condition = self.condition()
@@ -268,16 +272,22 @@ class ScreenPane(Screen[None]):
         view, listed, name = self.console_app.header_view(), tabs(), self.NAME
         return lambda width: header(view, width, listed, name)
 
+    @property
+    def header(self) -> Header | None:
+        """None is left while the console closes. Asked each second: it looks no further than it has to."""
+        return next((each for each in self.children if isinstance(each, Header)), None)
+
     def redraw_header(self) -> None:
-        """Draw the header alone; none is left while the console closes."""
-        for found in self.query(Header):
-            found.redraw(self.header_rows)
+        """Draw the header alone."""
+        header = self.header
+        if header is not None:
+            header.redraw(self.header_rows)
 
     def _each_second(self) -> None:
         if not self.on_stage:
             return
         if self.ticks():
-            self.redraw()
+            self.tick()
         else:
             self.redraw_header()
 

@@ -295,8 +295,8 @@ class Follower:
         self._store.complete.set(len(page) < PAGE)
 
     async def _receipt(self, view: SessionView) -> None:
-        """The bill so far, and not from before what was told meanwhile; a session that never went live may have
-        none."""
+        """The bill so far, and none from before what was told meanwhile; a session that never went live may
+        have none."""
         settlements = -1
         while settlements != self._settlements[view.id]:
             settlements = self._settlements[view.id]
