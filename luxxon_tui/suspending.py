@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from luxxon_tui.store import Readiness
+
 if TYPE_CHECKING:
     from luxxon_tui.app import ConsoleApp
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 def needed_here(app: ConsoleApp) -> str:
     """Why this process may not be stopped; nothing, if it may."""
     connected, running = app.connected, {worker.group for worker in app.workers if worker.is_running}
-    if app.embeds or (connected is not None and connected.embedded_url is not None):
+    none_came = connected is None and app.store.readiness.value is Readiness.FAILED
+    if (app.embeds and not none_came) or (connected is not None and connected.embedded_url is not None):
         return "This marketplace would stand still with the console."
     if any(group.startswith("operate:") for group in running):
         return "A camera is online from here: take it offline first."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from scenes import until
 from test_picture_terminal import ROWS, SIXEL_TERMINAL, cells, pixels
 from test_picture_terminal import console as terminal
 
+from luxxon_core.kernel.errors import StartError
 from luxxon_core.profiles import ProfileTable
 from luxxon_tui import suspending
 from luxxon_tui.app import ConsoleApp
+from luxxon_tui.connect.opening import Connected, Opener
 
 
 @pytest.fixture
@@ -94,6 +98,27 @@ async def test_a_marketplace_that_is_being_opened_keeps_it(
         await pilot.press("ctrl+z")
         await until(lambda: "This marketplace would stand still" in toasts(app))
         assert not stops
+
+
+async def test_a_marketplace_that_did_not_open_keeps_nothing(
+    stops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again only when that is asked for."""
+    monkeypatch.setattr(suspending, "shell_waits", lambda: True)
+    app = console(stored("empty"), "sessions")
+    async with app.run_test(size=(80, 24)) as pilot:
+        monkeypatch.setattr(type(app._driver), "can_suspend", True)
+
+        @asynccontextmanager
+        async def refused(_: Opener, profile: ProfileTable) -> AsyncIterator[Connected]:
+            raise StartError(message="no room on the disk")
+            yield
+
+        monkeypatch.setattr(Opener, "open", refused)
+        app.open_profile("embedded", ProfileTable(embedded=True))
+        await until(lambda: app.store.failure.value is not None)
+        await pilot.press("ctrl+z")
+        await until(lambda: stops == ["stopped"])
 
 
 @pytest.mark.alone
