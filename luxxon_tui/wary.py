@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING
-
-from textual.app import ScreenStackError
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from luxxon_tui.rows import plain
 from luxxon_tui.sized import SizedApp
@@ -20,16 +18,17 @@ LONGEST_TOAST = 600
 class WaryApp(SizedApp):
     """Quotes what others say, opens only pages of the web, and outlives the faults of a plugin's panel."""
 
+    async def _process_messages(self, *arguments: Any, **named: Any) -> None:
+        # Textual lets all tasks of the loop begin eagerly from Python 3.12 on: those of a server in the same
+        # process too, which are written for a loop as it is, and uvloop cannot do it on 3.13.0
+        asyncio.get_running_loop().set_task_factory(None)
+        await super()._process_messages(*arguments, **named)
+
     def _handle_exception(self, error: Exception) -> None:
         from luxxon_tui.widgets.plugin_panel import contained
 
         if not contained(error):  # else it is a plugin's, and its panel says so
             super()._handle_exception(error)
-
-    def clear_selection(self) -> None:
-        # from Python 3.12 on, tasks begin eagerly: a mode's fields stand before its screen is on the stack
-        with suppress(ScreenStackError):
-            super().clear_selection()
 
     def notify(
         self,

@@ -141,7 +141,8 @@ def _distribution(entry_point: EntryPoint) -> str:
 def _said(distribution: Distribution | None, field: str) -> str:
     """A field of the metadata; empty where it is not there, or there is none to be read."""
     try:
-        return str(distribution.metadata[field] or "") if distribution is not None else ""
+        told = distribution.metadata if distribution is not None else None
+        return str(told[field] or "") if told is not None and field in told else ""
     except (KeyError, TypeError, AttributeError, ValueError, OSError):
         return ""
 

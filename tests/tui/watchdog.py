@@ -12,13 +12,14 @@ import gc
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter, thread_time
 
 PERIOD = 0.002
 LIMIT = 0.020
+ROUNDS = 3
 
 
 @dataclass
@@ -70,3 +71,14 @@ async def watched(limit: float = LIMIT) -> AsyncIterator[Standstills]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         gc.unfreeze()
+
+
+async def least(play: Callable[[], Awaitable[Standstills]], limit: float = LIMIT) -> Standstills:
+    """The best of up to ``ROUNDS`` runs from the start: what else a machine does can only add, and what the
+    console costs by itself is there each time."""
+    best = await play()
+    for _ in range(1, ROUNDS):
+        if best.worst <= limit:
+            break
+        best = min(best, await play(), key=lambda found: found.worst)
+    return best
