@@ -17,12 +17,7 @@ GLYPHS = {"faint": "○", "muted": "◌", "warn": "▲", "bad": "✕"}
 
 def own_sessions(store: Store) -> list[SessionView]:
     """Own requests that are open or being paid, LIVE ones first, then the newest."""
-    unpaid = [
-        view
-        for view in store.sessions.value.values()
-        if PHASES.get(view.state) is Phase.OVER and view.charged_micro and not view.settled
-    ]
-    unpaid.sort(key=lambda view: view.created_at, reverse=True)
+    unpaid = sorted(store.index.unpaid.values(), key=lambda view: view.created_at, reverse=True)
     return [view for view in (*store.open, *unpaid) if view.side == "consumer"]
 
 

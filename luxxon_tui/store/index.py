@@ -17,18 +17,25 @@ def is_open(view: SessionView) -> bool:
     return PHASES.get(view.state) in (Phase.WAITING, Phase.LIVE)
 
 
+def is_unpaid(view: SessionView) -> bool:
+    """Whether a session is over and cost something that is not paid yet."""
+    return PHASES.get(view.state) is Phase.OVER and view.charged_micro > 0 and not view.settled
+
+
 class SessionIndex:
-    """The open sessions, and which sessions have changed.
+    """The open sessions, those that are still to be paid, and which sessions have changed.
 
     Attributes:
         of: the sessions that it is the index of.
         open: those that are not over, by id.
+        unpaid: those that are over and cost something that is not paid yet, by id.
         revision: how many changes there have been.
     """
 
     def __init__(self) -> None:
         self.of: Mapping[str, SessionView] = {}
         self.open: dict[str, SessionView] = {}
+        self.unpaid: dict[str, SessionView] = {}
         self.revision = 0
         self._changed: deque[str] = deque(maxlen=JOURNAL)
 
@@ -44,6 +51,7 @@ class SessionIndex:
         """All sessions are others."""
         self.of = sessions
         self.open.clear()
+        self.unpaid.clear()
         self._changed.clear()
         self.revision += 1
         for view in sessions.values():
@@ -58,7 +66,12 @@ class SessionIndex:
         return list(dict.fromkeys(self._changed[-back] for back in range(many, 0, -1)))
 
     def _take(self, view: SessionView) -> None:
-        if is_open(view):
-            self.open[view.id] = view
-        else:
-            self.open.pop(view.id, None)
+        _sort(self.open, view, belongs=is_open(view))
+        _sort(self.unpaid, view, belongs=is_unpaid(view))
+
+
+def _sort(into: dict[str, SessionView], view: SessionView, *, belongs: bool) -> None:
+    if belongs:
+        into[view.id] = view
+    else:
+        into.pop(view.id, None)

@@ -10,6 +10,7 @@ import pytest
 from frames import BRUSSELS, LISBON, PAID, PLAIN, SESSIONS, TOKYO, session
 from scenes import NOW
 
+from luxxon_tui.map.scenery import own_sessions
 from luxxon_tui.screens.session_figures import Filter, Listing, Order, passes, today
 from luxxon_tui.screens.session_list import items
 from luxxon_tui.screens.session_roll import Roll
@@ -58,6 +59,19 @@ def test_what_is_kept_up_is_what_would_be_made_anew(seed: int) -> None:
     mine, anew = roll.today(NOW), today(sessions, NOW, PLAIN.zone)
     assert mine.quarters == pytest.approx(anew.quarters)
     assert replace(mine, quarters=()) == replace(anew, quarters=())
+
+
+def test_what_is_open_and_what_is_to_be_paid_is_kept_up() -> None:
+    random, store = Random(5), Store()
+    kept_up(random, Roll(PLAIN.zone), store, [(Filter.ALL, Order.NEWEST, "")])
+    sessions = store.sessions.value
+    waiting = {key for key, view in sessions.items() if view.state in ("REQUESTED", "ASSIGNED", "LIVE")}
+    owed = {key for key, view in sessions.items() if view.charged_micro and not view.settled} - waiting
+    assert (store.index.open.keys(), store.index.unpaid.keys()) == (waiting, owed)
+    assert waiting and owed
+    assert {view.id for view in own_sessions(store)} == {
+        key for key in waiting | owed if sessions[key].side == "consumer"
+    }
 
 
 def test_places_and_keys_agree() -> None:
