@@ -51,7 +51,7 @@ def log_to_stderr(level: str, form: str | None = None) -> None:
         rendered = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         processors=[*common, *rendered],
     )
     handler = logging.StreamHandler(sys.stderr)  # what libraries say, in the same form

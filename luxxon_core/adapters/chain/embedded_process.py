@@ -224,7 +224,7 @@ def _main() -> None:
 
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
 
