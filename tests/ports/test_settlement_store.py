@@ -11,12 +11,14 @@ import pytest
 from ledger_node import CHAIN_ID
 from settlement_rows import NOW, SIGNER, STORE, pending, submitted, version
 
-from luxxon_core.adapters.postgres.database import Database
+from luxxon_core.adapters.postgres.database import Database, connection
 from luxxon_core.adapters.postgres.ledger import PgLedger
 from luxxon_core.kernel.errors import InvalidState, SessionNotFound
 from luxxon_core.settlement.domain import Settlement, SettlementState, Version, Wait
 from luxxon_core.settlement.ports import Look
 from luxxon_core.settlement.usecases import Desk
+
+WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
 
 
 async def test_what_is_saved_is_read_back(database: Database, dsn: str) -> None:
@@ -169,6 +171,20 @@ async def test_a_deposit_in_the_ledger_wakes_what_waits_for_it(database: Databas
         claimed = await STORE.claim(tx, NOW, 9)
     # the other one was refused when that deposit had been made
     assert [one.payload.session_id for one in claimed] == [waiting[0].payload.session_id]
+
+
+async def test_the_desk_and_the_follower_do_not_wait_for_each_other(database: Database, dsn: str) -> None:
+    desk, row = Desk(database, STORE), await pending(database, dsn)
+    async with database.begin() as tx:
+        sent = await submitted(tx, row, 3)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with database.begin() as tx:
+            assert await STORE.claim_transactions(tx, CHAIN_ID, NOW, 9)
+            retrying = tasks.create_task(desk.retry(sent.payload.session_id, NOW + timedelta(hours=1)))
+            while not retrying.done() and not await connection(tx).fetchval(WAITING):
+                await asyncio.sleep(0.002)
+            await STORE.save(tx, [replace(sent, block_number=7)])
+        assert await retrying == sent
 
 
 async def test_the_desk_retries_what_was_parked(database: Database, dsn: str) -> None:

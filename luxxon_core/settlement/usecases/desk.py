@@ -56,13 +56,18 @@ class Desk:
             InvalidState: it is paid.
         """
         async with self.uow.begin() as tx:
-            settlement = await self.store.lock(tx, session_id)
+            settlement = await self.store.get(tx, session_id)
+            if settlement is not None and settlement.transaction_id is not None:
+                # no lock: who follows locks the transaction first, and its settlements after it
+                if settlement.state is not SettlementState.CONFIRMED:
+                    await self.store.look_now(tx, settlement.transaction_id, now)
+            else:
+                settlement = await self.store.lock(tx, session_id)
             if settlement is None:
                 raise SessionNotFound
             if settlement.state is SettlementState.CONFIRMED:
                 raise InvalidState("settlement:confirmed", "The settlement is confirmed")
             if settlement.transaction_id is not None:
-                await self.store.look_now(tx, settlement.transaction_id, now)
                 return settlement
             again = replace(settlement, waits_for=None, attempts=0, next_attempt_at=now)
             await self.store.save(tx, [again])

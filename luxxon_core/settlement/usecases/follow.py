@@ -54,6 +54,8 @@ class _Pass:
     """Nonces used in blocks that count, by signer."""
     mined: Mapping[str, int]
     """Nonces used in any block."""
+    until: float
+    """When to stop looking for payments, by the loop's clock."""
     after: list[Settlement] = field(default_factory=list)
     looks: dict[int, Look] = field(default_factory=dict)
     closed: list[int] = field(default_factory=list)
@@ -123,7 +125,7 @@ class Follow(Part):
     async def _look(
         self, found: Sequence[Transaction], settlements: Sequence[Settlement], now: datetime
     ) -> _Pass:
-        paid_by: dict[int, list[Settlement]] = defaultdict(list)
+        until, paid_by = self.until(), defaultdict[int, list[Settlement]](list)
         for one in settlements:
             assert one.transaction_id is not None
             paid_by[one.transaction_id].append(one)
@@ -132,7 +134,7 @@ class Follow(Part):
         counted = await self._used(signers, self.policy.confirmations)
         mined = counted if self.policy.confirmations == 1 else await self._used(signers, 1)
         receipts = await self.chain.receipts([one.tx_hash for every in found for one in every.versions])
-        return _Pass(now, paid_by, receipts, counted, mined)
+        return _Pass(now, paid_by, receipts, counted, mined, until)
 
     async def _used(self, signers: Sequence[str], depth: int) -> dict[str, int]:
         counts = await asyncio.gather(*(self.chain.nonces_used(signer, depth) for signer in signers))
@@ -223,13 +225,13 @@ class Follow(Part):
         settlements = this.settlements(transaction)
         if not this.reachable or (receipt is None and this.receipts_late):
             return
-        if receipt is None and settlements and await self._soon(transaction, settlements[0], this.now):
+        if receipt is None and settlements and await self._soon(transaction, settlements[0], this):
             waited = this.now - (transaction.waiting_since or this.now)
             this.receipts_late = waited < LOGS_AFTER  # then likely those of the others as well
             return
         paid = await self.chain.settled_of([one.payload.session_id for one in settlements])
         after = await self.taken_over(
-            tx, [one for one in settlements if paid[one.payload.session_id]], this.now
+            tx, [one for one in settlements if paid[one.payload.session_id]], this.now, this.until
         )
         for one in settlements:
             if paid[one.payload.session_id]:
@@ -249,15 +251,15 @@ class Follow(Part):
         if await self._over(transaction, receipt):
             this.closed.append(transaction.id)
 
-    async def _soon(self, transaction: Transaction, settlement: Settlement, now: datetime) -> bool:
+    async def _soon(self, transaction: Transaction, settlement: Settlement, this: _Pass) -> bool:
         """Whether the node, or another one behind the same address, is about to know the receipt: it has the
         new state already, and logs, if any yet, that name a version of the transaction."""
         session_id = settlement.payload.session_id
         if not (await self.chain.settled_of([session_id]))[session_id]:
             return False
-        found = await self.chain.find_settlement(session_id, settlement.created_at)
+        found = await self.payment(settlement, this.until)
         if found is None:
-            return now - (transaction.waiting_since or now) < LOGS_AFTER
+            return this.now - (transaction.waiting_since or this.now) < LOGS_AFTER
         return any(one.tx_hash == found.tx_hash for one in transaction.versions)
 
     async def _over(self, transaction: Transaction, receipt: Receipt | None) -> bool:
@@ -278,9 +280,11 @@ class Follow(Part):
         arrival = await self.hand_over([one.newest for one in old])
         this.reachable = arrival.reached
         self.steps.reached(Step.REPEATED)
-        if not (arrival.reached and arrival.affordable):
+        if not arrival.reached:
             return
         for one in old:
+            if one.newest.tx_hash in arrival.poor:
+                continue
             with _asking(one, this):
                 if self._waits_too_long(one, one.newest.tx_hash in arrival.dearer, this):
                     await self._reprice(tx, one, this)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ import structlog
 
 from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.kernel.uow import Tx, UnitOfWork
-from luxxon_core.settlement.domain import Settlement, SettlementState, Version, Wait, backoff
+from luxxon_core.settlement.domain import FIRST_RETRY, Settlement, SettlementState, Version, Wait, backoff
 from luxxon_core.settlement.ports import (
     AlreadySettled,
     ChainUnreachable,
@@ -20,6 +21,7 @@ from luxxon_core.settlement.ports import (
     InsufficientPool,
     NeverPayable,
     NonceUsed,
+    Receipt,
     SettlementChain,
     SettlementRefused,
     SettlementStore,
@@ -51,6 +53,9 @@ class Policy:
         reprice_after: how long a transaction may wait before more is offered.
         look_after: when a transaction is looked at for the first time.
         fill_after: how long one may wait for a nonce before it that nobody uses.
+        patience: how long a pass looks for reasons and for payments of others. Its rows are locked meanwhile,
+            and the database ends a transaction that says nothing for 30 s: the same pass would come again,
+            and nobody would be paid.
     """
 
     confirmations: int
@@ -61,6 +66,7 @@ class Policy:
     look_after: timedelta = timedelta(0)
     reprice_after: timedelta = timedelta(seconds=30)
     fill_after: timedelta = timedelta(seconds=15)
+    patience: timedelta = timedelta(seconds=12)
 
     def tip(self, fees: Fees) -> int:
         return fees.priority_fee if self.priority_fee is None else self.priority_fee
@@ -82,13 +88,13 @@ class Arrival:
 
     Attributes:
         dearer: hashes of those that the node takes only for more.
+        poor: hashes of those that the account cannot pay for.
         reached: a node answered for each.
-        affordable: the account can pay for them.
     """
 
     dearer: set[str]
+    poor: set[str]
     reached: bool
-    affordable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,34 +112,53 @@ class Part:
         at."""
         raws = [one.raw for one in versions if one.raw is not None]
         assert len(raws) == len(versions)
-        dearer, unreachable, poor = set[str](), None, None
+        dearer, poor, unreachable = set[str](), set[str](), None
         for version, error in zip(versions, await self.chain.broadcast_all(raws), strict=True):
             match error:
                 case None | NonceUsed():
                     pass  # mined or displaced: the next look at the receipt tells which
                 case InsufficientGasFunds():
-                    poor = version
+                    poor.add(version.tx_hash)
                 case ChainUnreachable():
                     unreachable = error
                 case _:
                     _log.warning("settlement.not_taken", tx_hash=version.tx_hash, reason=error.message)
                     if isinstance(error, Underpriced):
                         dearer.add(version.tx_hash)
-        if poor is not None:
-            _log.error("settlement.relayer_without_gas", signer=self.chain.signer, tx_hash=poor.tx_hash)
+        if poor:
+            _log.error("settlement.relayer_without_gas", signer=self.chain.signer, tx_hashes=sorted(poor))
         if unreachable is not None:
             _log.warning("settlement.broadcast_failed", reason=unreachable.message, of=len(versions))
-        return Arrival(dearer, unreachable is None, poor is None)
+        return Arrival(dearer, poor, unreachable is None)
 
-    async def taken_over(self, tx: Tx, paid: Iterable[Settlement], now: datetime) -> list[Settlement]:
+    def until(self) -> float:
+        """When a pass that begins now stops looking, by the loop's clock."""
+        return asyncio.get_running_loop().time() + self.policy.patience.total_seconds()
+
+    async def payment(self, settlement: Settlement, until: float) -> Receipt | None:
+        """Who paid it, also where that was not us; None where no log of that is found by ``until``."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await self.chain.find_settlement(settlement.payload.session_id, settlement.created_at)
+        except TimeoutError:
+            _log.warning("settlement.search_cut", session_id=str(settlement.payload.session_id))
+            return None
+
+    async def taken_over(
+        self, tx: Tx, paid: Iterable[Settlement], now: datetime, until: float
+    ) -> list[Settlement]:
         """The contract says paid, by transactions that are not ours or no longer: follow those. What cannot
-        be found out about one is tried again, and keeps no other waiting."""
+        be found out about one is tried again, and keeps no other waiting; so is what is not come to by
+        ``until``."""
         after, failure = list[Settlement](), None
         followed: dict[str, int] = {}
         for one in paid:
+            if is_past(until):
+                after.append(postponed(unsent(one), AlreadySettled(message=NO_LOG), now + FIRST_RETRY))
+                continue
             if failure is None:
                 try:
-                    after.append(await self._taken_over(tx, one, followed, now))
+                    after.append(await self._taken_over(tx, one, followed, now, until))
                     continue
                 except ExternalError as error:
                     failure = error
@@ -143,12 +168,12 @@ class Part:
         return after
 
     async def _taken_over(
-        self, tx: Tx, settlement: Settlement, followed: dict[str, int], now: datetime
+        self, tx: Tx, settlement: Settlement, followed: dict[str, int], now: datetime, until: float
     ) -> Settlement:
         """One of :meth:`taken_over`; ``followed`` has their transactions' ids by hash, and is added to."""
         session_id = settlement.payload.session_id
         try:
-            receipt = await self.chain.find_settlement(session_id, settlement.created_at)
+            receipt = await self.payment(settlement, until)
         except ChainUnreachable:
             raise
         except ExternalError as error:
@@ -171,6 +196,10 @@ class Part:
     async def _for_good(self, session_id: UUID) -> bool:
         """Whether a session is paid so deep that no reorganisation takes it back."""
         return (await self.chain.settled_of([session_id], self.policy.final))[session_id]
+
+
+def is_past(until: float) -> bool:
+    return asyncio.get_running_loop().time() >= until
 
 
 def postponed(settlement: Settlement, error: ExternalError, until: datetime) -> Settlement:
@@ -215,6 +244,8 @@ def failed(settlement: Settlement, error: ExternalError, now: datetime, head: in
         head: the newest block before the attempt.
     """
     attempts = settlement.attempts + 1
+    if settlement.waits_for is Wait.DEPOSIT and not isinstance(error, InsufficientPool):
+        attempts = 1  # that its pool was too small for long says nothing of what is wrong now
     waits_for: Wait | None = None
     if isinstance(error, InsufficientPool):
         waits_for = Wait.DEPOSIT

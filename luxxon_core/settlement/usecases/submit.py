@@ -20,7 +20,7 @@ from luxxon_core.settlement.ports import (
     SettlementRefused,
     Step,
 )
-from luxxon_core.settlement.usecases.steps import Part, failed, postponed, report, submitted
+from luxxon_core.settlement.usecases.steps import Part, failed, is_past, postponed, report, submitted
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +33,8 @@ LARGEST = 100
 ALONE_AFTER = 6
 """Failures after which a settlement gets a transaction of its own: the fault may lie with the batch."""
 MAX_SIMULATED = 32
-"""Simulations of one group in a pass: settlements are locked, and a distant node takes its time."""
+"""Simulations of one group in a pass, and suspects: settlements are locked, and a distant node takes its
+time."""
 STOPPED_RETRY = timedelta(seconds=30)
 """Pause while the contract is paused, or takes nothing from this account."""
 
@@ -89,6 +90,7 @@ class Submit(Part):
     async def _submitted(
         self, tx: Tx, claimed: list[Settlement], now: datetime
     ) -> tuple[list[Settlement], list[Version]]:
+        until = self.until()
         fees, head, next_nonce = await asyncio.gather(
             self.chain.fees(),
             self.chain.head(),  # before the simulation: a deposit above it was not seen by it
@@ -97,16 +99,16 @@ class Submit(Part):
         fee = first_offer(fees.base_fee, self.policy.tip(fees), self.policy.max_fee)
         if fee is None:
             _log.error("settlement.fees_above_cap", base_fee=fees.base_fee, max_fee=self.policy.max_fee)
-            until = now + backoff(1)
-            return [_dear(one, until) for one in claimed], []
-        loads, refused = await self._loads(claimed)
+            return [_dear(one, now + backoff(1)) for one in claimed], []
+        loads, refused = await self._loads(claimed, until)
         self.steps.reached(Step.SIMULATED)
-        after = await self.taken_over(tx, [one for one, error in refused if _is_paid(error)], now)
+        paid = [one for one, error in refused if _is_paid(error)]
+        after = await self.taken_over(tx, paid, now, until)
         after += [failed(one, error, now, head) for one, error in refused if not _is_paid(error)]
         sent, signed = await self._signed(tx, loads, next_nonce, fee, now)
         return after + sent, signed
 
-    async def _loads(self, claimed: list[Settlement]) -> tuple[list[_Load], list[_Refused]]:
+    async def _loads(self, claimed: list[Settlement], until: float) -> tuple[list[_Load], list[_Refused]]:
         """What the chain would take, in transactions of a batch each, and what it would not."""
         refused: list[_Refused] = []
         groups = _groups(claimed)
@@ -115,17 +117,17 @@ class Submit(Part):
             payable, refused = _affordable(claimed, await self.chain.pools(wallets))
             groups = _groups(payable)
         loads: list[_Load] = []
-        for fitted in await asyncio.gather(*map(self._fitted, groups)):
+        for fitted in await asyncio.gather(*(self._fitted(group, until) for group in groups)):
             refused += fitted.refused
             for at in range(0, len(fitted.taken), self.policy.batch):
                 part = fitted.taken[at : at + self.policy.batch]
                 loads.append(_Load(part, _share(fitted.gas, part, fitted.taken)))
         return loads, refused
 
-    async def _fitted(self, group: list[Settlement]) -> _Fitted:
+    async def _fitted(self, group: list[Settlement], until: float) -> _Fitted:
         """As many of a group as the chain takes together, in order; and others with its reasons: those that
-        are seen beforehand, then those found by halving what it refuses. What ``MAX_SIMULATED`` do not find
-        out is left for the next pass, for others wait meanwhile.
+        are seen beforehand, then those found by halving what it refuses. What ``MAX_SIMULATED``, or those up
+        to ``until``, do not find out is left for the next pass, for others wait meanwhile.
 
         Raises:
             ContractPaused, NotRelayer: it takes none of anybody.
@@ -135,23 +137,23 @@ class Submit(Part):
         except (ContractPaused, NotRelayer):
             raise
         except SettlementRefused as error:
-            if len(group) == 1:
+            if len(group) == 1 and type(error) is not SettlementRefused:  # else the node may not say why
                 return _Fitted([], 0, [(group[0], error)])
         except ExternalError as error:  # no answer either: it was there a moment ago, and this may be why
             return _Fitted([], 0, [(one, error) for one in group])
         try:
             payable, refused = await self._foreseen(group)
-            return await self._searched(payable, refused)
+            return await self._searched(payable, refused, until)
         except (ContractPaused, NotRelayer):
             raise
         except ExternalError as error:
             return _Fitted([], 0, [(one, error) for one in group])
 
-    async def _searched(self, payable: list[Settlement], refused: list[_Refused]) -> _Fitted:
+    async def _searched(self, payable: list[Settlement], refused: list[_Refused], until: float) -> _Fitted:
         taken: list[Settlement] = []
         gas, parts = 0, [payable] if refused and payable else _halves(payable)
-        for _ in range(MAX_SIMULATED):
-            if not parts:
+        for turn in range(MAX_SIMULATED):
+            if not parts or (turn and is_past(until)):
                 break
             part = parts.pop()
             try:
@@ -203,8 +205,9 @@ class Submit(Part):
 
 
 def _groups(claimed: list[Settlement]) -> list[list[Settlement]]:
-    """What is simulated together: as many as the contract takes, and each suspect by itself."""
-    suspects = [[one] for one in claimed if _suspect(one)]
+    """What is simulated together: as many as the contract takes, and each suspect by itself; of many suspects
+    the rest is left for the next pass."""
+    suspects = [[one] for one in claimed if _suspect(one)][:MAX_SIMULATED]
     others = [one for one in claimed if not _suspect(one)]
     return [*(others[at : at + LARGEST] for at in range(0, len(others), LARGEST)), *suspects]
 

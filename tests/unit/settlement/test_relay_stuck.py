@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from relayer_world import World
 
 from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.settlement.domain import Fee, SettlementState
-from luxxon_core.settlement.ports import ChainUnreachable, Receipt
+from luxxon_core.settlement.ports import ChainUnreachable, InsufficientGasFunds, Receipt
 from luxxon_core.settlement.usecases.steps import PARK_AFTER
 
 
@@ -171,6 +172,53 @@ async def test_one_whose_payment_cannot_be_found_keeps_no_other_waiting() -> Non
     await world.run(passes=12)
     row = world.store.rows[paid]
     assert (row.state, row.tx_hash) == (SettlementState.CONFIRMED, None)
+
+
+async def test_a_long_search_for_payments_is_cut_and_keeps_nobody_waiting() -> None:
+    world = World()
+    world.relay = replace(world.relay, policy=replace(world.policy, patience=timedelta(seconds=0.05)))
+    *paid, other = [await world.queue() for _ in range(4)]
+    world.network.mined["0xforeign"], world.network.height = (1, True), 1
+    world.network.payments += [(one, "0xforeign") for one in paid]
+    searched = list[UUID]()
+
+    async def endless(session_id: UUID, since: datetime) -> None:
+        searched.append(session_id)
+        await asyncio.Event().wait()  # thousands of ranges of blocks
+
+    find, world.network.find_settlement = world.network.find_settlement, endless  # type: ignore[assignment, method-assign]
+    assert await asyncio.wait_for(world.relay.submit(world.now), 10)
+    assert world.store.rows[other].state is SettlementState.SUBMITTED
+    rows = [world.store.rows[one] for one in paid]
+    assert len(searched) == 1 and sorted(row.attempts for row in rows) == [0, 0, 1]
+    assert all(row.state is SettlementState.PENDING and row.next_attempt_at > world.now for row in rows)
+    world.network.find_settlement = find  # type: ignore[method-assign]
+    await world.run()
+    assert {row.tx_hash for one, row in world.store.rows.items() if one in paid} == {"0xforeign"}
+
+
+async def test_one_that_cannot_be_afforded_keeps_no_other_from_a_higher_offer() -> None:
+    world = World(mines_at_once=False, batch=1)
+    sessions = [await world.queue() for _ in range(2)]
+    await world.relay.submit(world.now)
+    poor = world.store.rows[sessions[1]].tx_hash
+    world.network.base_fee = 100
+    works = world.network.broadcast
+
+    async def broadcast(raw: bytes) -> None:
+        if f"0x{raw.hex()}" == poor:
+            raise InsufficientGasFunds
+        await works(raw)
+
+    world.network.broadcast = broadcast  # type: ignore[method-assign]
+    world.now += timedelta(minutes=2)
+    await world.relay.follow(world.now)
+    world.now += timedelta(minutes=2)
+    await world.relay.follow(world.now)
+    hashes = [world.store.rows[one].tx_hash for one in sessions]
+    assert hashes[1] == poor
+    world.network.mine()
+    assert world.network.payments == [(sessions[0], hashes[0])]
 
 
 async def test_what_reverted_beside_one_that_is_paid_is_paid_anew() -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from relayer_world import START, World
 
-from luxxon_core.settlement.domain import SettlementState, Wait
+from luxxon_core.settlement.domain import Payload, SettlementState, Wait
 from luxxon_core.settlement.ports import ContractPaused, InsufficientPool, NeverPayable, SettlementRefused
 from luxxon_core.settlement.usecases import GetSettlement, QueueSettlement
 
@@ -109,6 +109,59 @@ async def test_a_refusal_that_nobody_knows_is_tried_for_a_while_before_it_is_par
     await world.run()
     assert world.store.rows[session_id].waits_for is Wait.OPERATOR
     assert await world.relay.next_due() is None
+
+
+async def test_a_long_wait_for_a_deposit_is_no_reason_to_be_parked() -> None:
+    world = World()
+    world.network.pool = 0
+    session_id = await world.queue()
+    await world.run(passes=20)
+    works, said = world.network.simulate, [SettlementRefused("settlement:refused", "paused token")]
+
+    async def refuse_once(payloads: Sequence[Payload]) -> int:
+        if said:
+            raise said.pop()
+        return await works(payloads)
+
+    world.network.pool = 10**9
+    world.network.simulate = refuse_once  # type: ignore[method-assign]
+    await world.run()
+    assert not said
+    world.paid_once(session_id)
+
+
+async def test_a_node_that_gives_no_reason_has_neither_the_paid_nor_the_poor_parked() -> None:
+    world = World()
+    poor = await world.queue()
+    world.network.pool = 0
+    works = world.network.simulate
+
+    async def silent(payloads: Sequence[Payload]) -> int:
+        try:
+            return await works(payloads)
+        except SettlementRefused:
+            raise SettlementRefused from None
+
+    world.network.simulate = silent  # type: ignore[method-assign]
+    await world.run(passes=20)
+    assert world.store.rows[poor].waits_for is Wait.DEPOSIT
+    world.network.pool = 10**9
+    await world.run()
+    world.paid_once(poor)
+    paid = await world.queue()
+    world.network.payments.append((paid, world.network.payments[0][1]))
+    await world.run()
+    world.paid_once(poor, paid)
+
+
+async def test_many_suspects_are_not_all_looked_at_in_one_pass() -> None:
+    world = World()
+    sessions = [await world.queue() for _ in range(100)]
+    world.store.rows |= {one: replace(world.store.rows[one], attempts=6) for one in sessions}
+    assert await world.relay.submit(world.now)
+    assert world.network.simulated <= 40
+    await world.run()
+    world.paid_once(*sessions)
 
 
 async def test_fees_above_the_cap_are_waited_out() -> None:
