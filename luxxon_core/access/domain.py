@@ -20,6 +20,7 @@ from luxxon_core.kernel.clock import iso
 from luxxon_core.kernel.errors import Conflict, InvalidInput, InvalidToken, NotAuthenticated, NotAuthorized
 from luxxon_core.kernel.geo import EARTH_RADIUS_M, Point, distance_m
 from luxxon_core.kernel.money import short_usdc
+from luxxon_core.kernel.text import is_line
 
 CHALLENGE_TTL = timedelta(minutes=5)
 COOKIE_TTL = timedelta(hours=12)
@@ -153,7 +154,7 @@ def check_mint(label: str, environment: str, scopes: list[str], deployment: str)
     Raises:
         InvalidInput: naming the field.
     """
-    if not 1 <= len(label.strip()) <= 80 or not label.isprintable():
+    if not 1 <= len(label.strip()) <= 80 or not is_line(label):
         raise InvalidInput("apiKey:label")
     if environment != deployment:
         raise InvalidInput("apiKey:environment")
@@ -175,7 +176,7 @@ def check_budget(budget: Budget) -> Budget | None:
     for area in budget.areas:
         if not 1 <= area.circle.radius_m <= MAX_AREA_RADIUS_M:
             raise InvalidInput("apiKey:budget", f"An area's radius is 1 to {MAX_AREA_RADIUS_M} m")
-        if area.name is not None and not (1 <= len(area.name) <= 80 and area.name.isprintable()):
+        if area.name is not None and not (1 <= len(area.name) <= 80 and is_line(area.name)):
             raise InvalidInput("apiKey:budget", "An area's name is 1 to 80 printable characters")
     return budget if budget != Budget() else None
 

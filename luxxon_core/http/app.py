@@ -184,6 +184,7 @@ class _Endpoint:
         "_operation",
         "_proves",
         "_public",
+        "_takes",
     )
 
     def __init__(self, frame: Frame, operation: Operation) -> None:
@@ -193,6 +194,7 @@ class _Endpoint:
         self._acts = operation.access in (Access.WORKSPACE, Access.WALLET_WORKSPACE)
         self._keyed = operation.method == "POST"
         self._has_body = operation.body is not None
+        self._takes = operation.method not in ("GET", "OPTIONS")
         kinds = [one if isinstance(one, type) else type(one) for one in operation.errors]
         self._proves = self._public and any(issubclass(kind, NotAuthenticated) for kind in kinds)
         self._nothing_asked: msgspec.Struct | None = None
@@ -206,8 +208,9 @@ class _Endpoint:
         now = frame.clock()
         headers, client = request.headers, self._client(request)
         principal = await self._admitted(request, exchange, client, now)
-        text = await decoding.read(request) if self._has_body else b""
-        raw = decoding.decode(text) if self._has_body else {}
+        # one that asks for no body may be sent one that names the workspace
+        text = await decoding.read(request) if self._takes else b""
+        raw = decoding.decode(text) if text else {}
         query = request.query if request.rel_url.raw_query_string else NO_QUERY
         workspace, token = None, None
         if self._acts:
@@ -224,7 +227,7 @@ class _Endpoint:
             asked = decoding.query_of(query, operation)
         call = Call(principal, workspace, body, asked, path, headers, now, token)
         if self._keyed and idempotency.HEADER in headers:
-            return await self._once(request, call, raw, exchange, client)
+            return await self._once(request, call, text, raw, exchange, client)
         try:
             result = await operation.handler(call)
         except NotAuthenticated:
@@ -281,6 +284,7 @@ class _Endpoint:
         self,
         request: web.Request,
         call: Call[Any, Any],
+        text: bytes | InvalidInput,
         raw: decoding.Decoded,
         exchange: Exchange,
         client: str,
@@ -288,7 +292,7 @@ class _Endpoint:
         """Execute, or give the answer of who did so before."""
         key = idempotency.checked_key(request.headers.getall(idempotency.HEADER))
         caller = _caller(call.principal, client)
-        print_ = await self._fingerprint(request, call, raw)
+        print_ = self._fingerprint(request, call, text, raw)
 
         async def execute(id_: UUID) -> Reply:
             identified = msgspec.structs.replace(call, idempotent_id=id_)
@@ -311,12 +315,17 @@ class _Endpoint:
                 exchange.code = msgspec.json.decode(reply.body)["code"]
         return response
 
-    async def _fingerprint(self, request: web.Request, call: Call[Any, Any], raw: decoding.Decoded) -> bytes:
+    def _fingerprint(
+        self,
+        request: web.Request,
+        call: Call[Any, Any],
+        text: bytes | InvalidInput,
+        raw: decoding.Decoded,
+    ) -> bytes:
         """Of all that the answer depends on; the body as JSON, whatever its order and spaces."""
         if self._has_body:
             body = msgspec.json.encode(raw, order="deterministic")
         else:
-            text = await decoding.read(request)
             if isinstance(text, InvalidInput):
                 raise text
             body = text.strip()

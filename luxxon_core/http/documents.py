@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from luxxon_core.http.guide import guide
 from luxxon_core.http.openapi import document
+from luxxon_core.http.openapi_30 import as_3_0
 from luxxon_core.http.operation import Access, Binary, Call, Media, Operation
 from luxxon_core.kernel.errors import NotFound
 
@@ -59,7 +60,10 @@ class Document:
 
 def openapi_json(operations: Sequence[Operation], *, version: str, server_url: str) -> bytes:
     """The OpenAPI document as it is served and committed: stable, readable, one line break at the end."""
-    made = document(operations, version=version, server_url=server_url)
+    return _text(document(operations, version=version, server_url=server_url))
+
+
+def _text(made: dict[str, Any]) -> bytes:
     return (json.dumps(made, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -77,14 +81,20 @@ def operations(others: Sequence[Operation], *, version: str, public_url: str) ->
         return Document(text, "application/json")
 
     @cache
+    def described_3_0() -> Document:
+        made = document([*others, *documented], version=version, server_url=base)
+        return Document(_text(as_3_0(made)), "application/json")
+
+    @cache
     def text_for_agents() -> Document:
         text = guide([*others, *documented], version=version, base=base)
         return Document(text.encode(), "text/plain; charset=utf-8")
 
-    json_media = Media("application/json", "The OpenAPI 3.1 document, in no envelope", revalidates=True)
+    published = Media("application/json", "The OpenAPI 3.0 document, in no envelope", revalidates=True)
+    usual = Media("application/json", "The OpenAPI 3.1 document, in no envelope", revalidates=True)
     documented = [
-        _row("/docs-json", described, "This document", json_media),
-        _row("/openapi.json", described, "This document, by its usual name", json_media),
+        _row("/docs-json", described_3_0, "This document in OpenAPI 3.0", published),
+        _row("/openapi.json", described, "This document", usual),
         _row(
             "/docs", _page, "A page to read and try the API on", Media("text/html", "HTML", revalidates=True)
         ),

@@ -152,8 +152,8 @@ class Operation:
         path: aiohttp's form, relative to the base.
         body, query: what the request's JSON object and query string must fit, a struct or several told apart
             by their tag; a field that does not is refused as ``<subject>:<field>``. ``workspaceId`` of the
-            query or one of the body's ``workspace_fields`` names the workspace acted for, unless
-            ``workspace_param`` says which path parameter does.
+            query or one of the body's ``workspace_fields`` (also of a body that is not asked for) names the
+            workspace acted for, unless ``workspace_param`` says which path parameter does.
         out: what ``data`` of the answer is; :class:`Binary` or :class:`EventStream` where it is no envelope,
             annotated with a :class:`Media` that says more.
         scopes: any one of them lets a key in; empty means any valid key.

@@ -13,8 +13,6 @@ from msgspec import inspect
 from luxxon_core.kernel.wire import Timestamp
 
 Schema = dict[str, Any]
-REQUIRED = {"required": True}
-"""``Meta(extra=…)`` of a field that has a default only so that others can be looked at before."""
 REF = "#/components/schemas/"
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 """Beside the format, which many take for a mere annotation (JSON Schema 2020-12, Validation §7.2.1)."""
@@ -45,8 +43,8 @@ def schemas(inputs: Sequence[Any], outputs: Sequence[Any]) -> Schemas:
     asked, answered = _structs(inputs), _structs(outputs)
     for cls in asked | answered:
         name = cls.__name__ if cls.__name__ in components else f"{cls.__module__}.{cls.__qualname__}"
-        finish = _asked if cls in asked else _answered
-        components[name] = finish(cls, components[name])
+        if cls not in asked:
+            components[name] = _answered(cls, components[name])
     names = {name: _short(name) for name in components}
     if len(set(names.values())) != len(names):
         raise ValueError(f"two components of one name among {sorted(names)}")
@@ -84,17 +82,6 @@ def _within(info: inspect.Type, seen: set[type]) -> Iterator[inspect.StructType]
         yield info
         for field in info.fields:
             yield from _within(field.type, seen)
-
-
-def _asked(cls: type[msgspec.Struct], schema: Schema) -> Schema:
-    """The schema of a struct that requests carry."""
-    needed = set(schema["required"])
-    needed |= {
-        field.encode_name
-        for field in inspect.type_info(cls).fields  # type: ignore[attr-defined]
-        if isinstance(field.type, inspect.Metadata) and REQUIRED.items() <= (field.type.extra or {}).items()
-    }
-    return {**schema, "required": [name for name in schema["properties"] if name in needed]}
 
 
 def _answered(cls: type[msgspec.Struct], schema: Schema) -> Schema:

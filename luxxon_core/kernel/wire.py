@@ -28,7 +28,7 @@ Printable = Annotated[
     Meta(
         extra_json_schema={
             "maxLength": 80,
-            "pattern": r"^ *[\p{L}\p{M}\p{N}\p{P}\p{S}][\p{L}\p{M}\p{N}\p{P}\p{S} ]*$",
+            "pattern": r"^\p{Zs}*[\p{L}\p{M}\p{N}\p{P}\p{S}][\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}\u200C\u200D]*$",
         },
         description="1 to 80 printable characters beside spaces at the ends",
     ),

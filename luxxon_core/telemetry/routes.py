@@ -65,8 +65,12 @@ def _beacon(body: TelemetryRequest, session_id: UUID) -> Beacon:
         raise InvalidInput("telemetry:capturedAt") from None
 
 
-def _notified(data: object) -> tuple[VideoNotificationData, datetime]:
-    """What is told, and when it happened."""
+def _notified(data: object) -> tuple[VideoNotificationData, datetime] | None:
+    """What is told, and when it happened; None of a message about no input, such as the one that tries a new
+    destination (api-contract §15.5: what is unknown is ignored)."""
+    told = set(VideoNotificationData.__struct_encode_fields__)
+    if data is msgspec.UNSET or (isinstance(data, dict) and not told <= data.keys()):
+        return None
     try:
         found = convert(data, VideoNotificationData)
         if found.updated_at.tzinfo is None:
@@ -147,8 +151,9 @@ def beacon_operations(beacons: BeaconLog) -> list[Operation]:
 def video_operations(video: VideoEvents) -> list[Operation]:
     async def notification(call: Call[VideoNotification]) -> VideoNotificationTaken:
         video.check(call.path["token"], call.headers.get("cf-webhook-auth", ""))
-        told, happened = _notified(call.body.data)
-        await video.notify(told.input_id, told.event_type, happened, call.now)
+        if (notified := _notified(call.body.data)) is not None:
+            told, happened = notified
+            await video.notify(told.input_id, told.event_type, happened, call.now)
         return VideoNotificationTaken()
 
     return [

@@ -63,12 +63,12 @@ class Sensors(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     accel: Readings | None = None
     gyro: Readings | None = None
     baro: float | None = None
-    cell_tower_id: Label | None = None
+    cell_tower_id: Label | int | None = None
     wifi_bssid_neighbors: Annotated[list[Label], Meta(max_length=64)] | None = None
 
 
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)"
-SOURCE = "[A-Za-z0-9._:-]{1,32}"
+SOURCE = r"[\x20-\x7e]{1,64}"
 SIGNATURE = "0x([0-9a-fA-F]{2}){1,4096}"
 
 
@@ -110,9 +110,7 @@ NOTIFIED = Meta(
             "event_type": {"type": "string", "examples": ["live_input.connected", "live_input.disconnected"]},
             "updated_at": {"type": "string", "format": "date-time"},
         },
-        "required": ["input_id", "event_type", "updated_at"],
     },
-    extra={"required": True},
 )
 
 
@@ -121,7 +119,7 @@ class VideoNotification(msgspec.Struct, frozen=True):
 
     name: Any = None
     text: Any = None
-    data: Annotated[Any, NOTIFIED] = None
+    data: Annotated[Any, NOTIFIED] = msgspec.UNSET
     ts: Any = None
 
 

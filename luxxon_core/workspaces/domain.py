@@ -10,6 +10,7 @@ from uuid import UUID
 
 from luxxon_core.kernel.errors import InvalidInput, NotAuthorized
 from luxxon_core.kernel.geo import Circle, Point
+from luxxon_core.kernel.text import is_line
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,38})[a-z0-9]")
 RADIUS_M = (1, 50_000)
@@ -103,7 +104,7 @@ def clean_name(name: str) -> str:
         InvalidInput: ``workspace:name``.
     """
     name = name.strip()
-    if not 1 <= len(name) <= 80 or not name.isprintable():
+    if not 1 <= len(name) <= 80 or not is_line(name):
         raise InvalidInput("workspace:name")
     return name
 

@@ -79,7 +79,11 @@ class Row:
         return self.let_in if cell == "+" else MEANING[cell]
 
     @property
-    def has_body(self) -> bool:
+    def may_have_body(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def asks_for_body(self) -> bool:
         return self.method in ("POST", "PATCH") and not self.path.endswith(BODILESS)
 
     @property
@@ -144,8 +148,10 @@ class Cast:
         if caller == "fqu":
             query["workspaceId"] = foreign
         request: dict[str, Any] = {}
-        if row.has_body:
-            request["json"] = {"workspaceId": foreign} if caller == "fbo" else {}
+        if caller == "fbo":
+            request["json"] = {"workspaceId": foreign}
+        elif row.asks_for_body:
+            request["json"] = {}
         path = row.at(foreign if caller == "fpa" else own)
         response = await wire(row.method, path, auth=self.credentials[caller], params=query, **request)
         return (response.status_code, "", None) if response.is_success else refusal(response)

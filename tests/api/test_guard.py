@@ -329,7 +329,7 @@ async def test_a_workspace_id_that_is_none_is_refused(wire: Wire, owner: Tenant,
         assert found == (404, "WORKSPACE_NOT_FOUND", None)
 
 
-@pytest.mark.parametrize("row", [row for row in ACTING if row.has_body], ids=str)
+@pytest.mark.parametrize("row", [row for row in ACTING if row.asks_for_body], ids=str)
 async def test_a_body_that_is_no_json_is_told_to_who_may_send_one(
     wire: Wire, owner: Tenant, row: Row
 ) -> None:
@@ -348,3 +348,21 @@ async def test_a_workspace_may_be_named_more_than_once(wire: Wire, owner: Tenant
     for query, named in ((own, foreign), (foreign, own)):
         found = await wire.refused("POST", "/sessions", auth=owner, json={**body, **named}, params=query)
         assert found == (403, "WORKSPACE_MISMATCH", "session:workspaceMismatch")
+
+
+@pytest.mark.parametrize("path", ["/sessions/cancel-all-assignments", "/sessions/cancel-all-assignments?x=1"])
+async def test_a_body_that_is_not_asked_for_may_name_the_workspace(wire: Wire, path: str) -> None:
+    """The wallet acts for that one, not for the one that it picked; a body that names none is not heard."""
+    tenant = await wire.tenant("SUPPLIER")
+    unpicked = cookie(await wire.login(tenant.account))
+    found = await wire.refused("POST", path, auth=unpicked)
+    assert found == (403, "NOT_AUTHORIZED", "auth:noWorkspace")
+    named = {"workspaceId": tenant.workspace_id}
+    assert (await wire("POST", path, auth=unpicked, json=named)).status_code == 200
+    other = await wire.tenant("SUPPLIER")
+    found = await wire.refused("POST", path, auth=other.as_cookie(), json=named)
+    assert found == (403, "NOT_AUTHORIZED", "auth:permission:operate")
+    for nothing in (b"no json", b"[]", b"{", b'"x"', b'{"workspaceId": null}'):
+        assert (await wire("POST", path, auth=other.as_cookie(), content=nothing)).status_code == 200
+    found = await wire.refused("POST", path, auth=other, json={"workspaceId": 7})
+    assert found == (400, "INVALID_INPUT", "auth:workspaceId")

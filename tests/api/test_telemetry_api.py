@@ -41,12 +41,16 @@ async def test_the_operator_of_a_running_session_sends_signed_samples(
     supplier, started = await wire.live(consumer, place)
     session_id = started["session"]["id"]
     path = f"/sessions/{session_id}/telemetry"
-    body = sample(place, sensors=SENSORS)
+    body = sample(place, sensors=SENSORS, source="gps/fused +wifi")
     text = convert(body, TelemetryRequest).beacon(UUID(session_id)).text()
     body["signature"] = sign(supplier.account, text)
     assert await wire.data("POST", path, auth=supplier, json=body) == {"accepted": True}
     (row,) = await wire.rows("select * from telemetry_sample where session_id = $1", UUID(session_id))
-    assert row["signed"] and row["source"] == "gps" and '"cellTowerId": "206-01-4711"' in row["sensors"]
+    assert (
+        row["signed"]
+        and row["source"] == "gps/fused +wifi"
+        and '"cellTowerId": "206-01-4711"' in row["sensors"]
+    )
     again = await wire.refused("POST", path, auth=supplier, json=body)
     assert again == (409, "CONFLICT", "telemetry:capturedAt")
 
@@ -86,6 +90,7 @@ async def test_sessions_that_do_not_exist(wire: Wire, stranger: Tenant, place: P
         ({"source": ""}, "source"),
         ({"source": "gps\n"}, "source"),
         ({"source": "g\u0000ps"}, "source"),
+        ({"source": "g" * 65}, "source"),
         ({"signature": "00"}, "signature"),
         ({"signature": "0x0"}, "signature"),
         ({"signature": "0xzz"}, "signature"),

@@ -37,14 +37,14 @@ async def patch_refused(wire: Wire, tenant: Tenant, **fields: Any) -> tuple[int,
 
 async def test_a_new_workspace_has_every_published_field(wire: Wire) -> None:
     account = Account.create()
-    body = {"slug": "ab-3", "name": "  A Name ", "roles": ["SUPPLIER", "CONSUMER", "SUPPLIER"]}
+    body = {"slug": "ab-3", "name": "  Famille\u00a0👨‍👩‍👧 ", "roles": ["SUPPLIER", "CONSUMER", "SUPPLIER"]}
     made = await wire.data("POST", "/workspaces", json={**body, **await wire.proof(account)})
     created_at, workspace_id = made.pop("createdAt"), made.pop("id")
     assert datetime.fromisoformat(created_at)
     assert base64.b64decode(made.pop("consistencyToken"), validate=True)
     assert made == {
         "slug": "ab-3",
-        "name": "A Name",
+        "name": "Famille\u00a0👨‍👩‍👧",
         "walletAddress": account.address,
         "roles": ["CONSUMER", "SUPPLIER"],
         "availabilityState": "OFFLINE",

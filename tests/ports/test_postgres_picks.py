@@ -198,7 +198,7 @@ async def test_picks_do_not_look_at_everyone_who_was_taken_before(
 
     async with crowded.read() as tx:
         fresh = await looked_at(tx)
-    assert await take(200, forgetting=0) > fresh + 150, "those who were taken are in the way"
+    assert await take(200, forgetting=0) > fresh + 100, "those who were taken are in the way"
     assert await take(1, forgetting=1) < fresh + 100, "until the index is rid of them"
 
 

@@ -70,6 +70,11 @@ async def test_active_are_online_and_busy_and_available_the_online_ones(live: Ma
     assert await around(live) == Supply(0, 0, 0)
     await busy(live, Circle(GRAND_PLACE, 500))
     assert await around(live) == Supply(1, 0, 1)
+    other = await live.sessions.create(await live.consumer(), GRAND_PLACE, 60, None, NOON)
+    (operator,) = await live.rows("select id from workspace where availability = 'BUSY'")
+    await live.sessions.accept(other.id, operator["id"], NOON)
+    assert await around(live) == Supply(1, 0, 2)  # one supplier still
+    await live.rows("delete from session where id = $1", other.id)
     await covering(live, Availability.ONLINE)
     assert await around(live) == Supply(2, 1, 1)
     assert await around(live, NEAR_BY) == Supply(0, 0, 1)

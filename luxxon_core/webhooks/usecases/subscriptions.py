@@ -10,6 +10,7 @@ from uuid import UUID
 from luxxon_core.access.ports import Secrets
 from luxxon_core.kernel.errors import Conflict, InvalidInput, NotFound
 from luxxon_core.kernel.ids import NewId
+from luxxon_core.kernel.text import is_line
 from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.webhooks.domain import (
     MOST_WEBHOOKS,
@@ -286,6 +287,6 @@ def _delivery(delivery: Delivery | None) -> Delivery:
 
 
 def _described(text: str) -> str:
-    if len(text) > MOST_CHARACTERS or not text.isprintable():
+    if len(text) > MOST_CHARACTERS or not is_line(text):
         raise InvalidInput("webhook:description")
     return text

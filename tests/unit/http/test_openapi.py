@@ -261,10 +261,3 @@ def test_a_stream_says_what_its_events_carry() -> None:
 def test_two_rows_of_one_operation_id_are_refused() -> None:
     with pytest.raises(ValueError, match="getThingItem"):
         document([row(path="/things/{thing_id}/item"), row(path="/thing/item")], version="1", server_url="/x")
-
-
-def test_what_is_looked_at_after_the_secrets_is_required_all_the_same() -> None:
-    assert DOCUMENT["components"]["schemas"]["VideoNotification"]["required"] == ["data"]
-    (notify,) = (item for path, _, item in items() if path == "/video/events/{token}")
-    header = next(one for one in notify["parameters"] if one.get("name") == "cf-webhook-auth")
-    assert (header["in"], header["required"]) == ("header", True)

@@ -8,7 +8,7 @@ select
     online.n as available,
     (
         select count(*) from (
-            select from session s join workspace w on w.id = s.operator_workspace_id
+            select distinct w.id from session s join workspace w on w.id = s.operator_workspace_id
             where s.state in ('ASSIGNED', 'LIVE')
               and lx_near(s.requested_lat, s.requested_lng, $1, $2, 100000) -- no circle is wider than 50 km
               and w.availability = 'BUSY' and 'SUPPLIER' = any (w.roles) and w.deleted_at is null
