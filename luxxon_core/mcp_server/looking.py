@@ -13,7 +13,7 @@ from luxxon_core.client.sessions import Picture
 from luxxon_core.kernel.errors import FrameNotAvailable, InvalidState, LuxxonError
 from luxxon_core.kernel.wire import Timestamp
 from luxxon_core.mcp_server.answers import Answer, NotLive, Unobserved, failure
-from luxxon_core.mcp_server.calls import OVER, let_go
+from luxxon_core.mcp_server.calls import OVER, Left, let_go
 from luxxon_core.mcp_server.progress import Progress
 from luxxon_core.mcp_server.schemas import (
     LiveView,
@@ -52,8 +52,7 @@ async def request_live_view(api: Luxxon, asked: RequestLiveView, progress: Progr
             return _not_dispatched(session, error)
         answer = await _live(api, session.id, asked.timeout_ms, progress, session.operator_workspace_id)
     except asyncio.CancelledError:
-        await _let_go(api, session.id)
-        raise
+        raise Left(session.id) from None
     return Answer(answer, opened=session.id)
 
 
@@ -80,8 +79,7 @@ async def observe(api: Luxxon, asked: Observe, progress: Progress) -> Answer:
             cause = error
         ended = await _ended(api, session.id)
     except asyncio.CancelledError:
-        await _let_go(api, session.id)
-        raise
+        raise Left(session.id) from None
     session, owed = ended or session, None if ended else session.id
     if picture is None:
         return replace(failure(Unobserved(session, cause)), owed=owed)
@@ -124,8 +122,7 @@ async def watch(api: Luxxon, asked: Watch, progress: Progress) -> Answer:
             with suppress(LuxxonError):  # the pictures are there, and are paid
                 session = await api.sessions.get(session_id)
     except asyncio.CancelledError:
-        await _let_go(api, session_id)
-        raise
+        raise Left(session_id) from None
     if session.state in OVER:
         hint = f'The session is over. get_receipt("{session_id}") has the bill.'
     elif owed is not None:
@@ -140,7 +137,11 @@ async def watch(api: Luxxon, asked: Watch, progress: Progress) -> Answer:
 async def _created(
     api: Luxxon, lat: float, lng: float, seconds: int, wait: int | None, quote_id: object
 ) -> Session:
-    """A session; when this is cancelled there is none, even if it was being made."""
+    """A session.
+
+    Raises:
+        Left: this was cancelled, and the session has been made all the same; LuxxonError.
+    """
     making = asyncio.create_task(
         api.sessions.create(
             lat=lat,
@@ -154,15 +155,9 @@ async def _created(
     try:
         return await asyncio.shield(making)
     except asyncio.CancelledError:
-        with suppress(LuxxonError):
-            await _let_go(api, (await making).id)
+        with suppress(LuxxonError):  # then there is none
+            raise Left((await making).id) from None
         raise
-
-
-async def _let_go(api: Luxxon, session_id: str) -> None:
-    """On the way out: who cancelled hears no error, and the session's own limits hold if all else fails."""
-    with suppress(LuxxonError):
-        await let_go(api, session_id)
 
 
 async def _ended(api: Luxxon, session_id: str) -> Session | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 import pytest_asyncio
 from agents_place import BEFORE, HELLO, NOW, SILENT, Place, hosting, live, told
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from mcp import Client
 from mcp.types import CallToolResult
 
@@ -68,6 +71,34 @@ async def nothing_more_is_paid(place: Place, session_id: str) -> None:
     assert await place.open() == set()
 
 
+@asynccontextmanager
+async def behind_a_gateway(place: Place, refuses: int) -> AsyncIterator[Place]:
+    """The place through a gateway that answers so many requests to end a session itself."""
+    passed = ("Authorization", "Content-Type", "Idempotency-Key")
+    left = refuses
+
+    async def forward(request: web.Request) -> web.Response:
+        nonlocal left
+        if left and (request.method == "DELETE" or request.path.endswith("/end")):
+            left -= 1
+            return web.Response(status=502, text="<h1>Bad Gateway</h1>")
+        if request.path.endswith("/events"):
+            return web.json_response({"statusCode": 404, "code": "NOT_FOUND", "message": "no"}, status=404)
+        headers = {name: request.headers[name] for name in passed if name in request.headers}
+        body = await request.read()
+        answer = await http.request(
+            request.method, f"{place.url}{request.path_qs}", headers=headers, content=body
+        )
+        kind = {"Content-Type": answer.headers["Content-Type"]}
+        return web.Response(status=answer.status_code, body=answer.content, headers=kind)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as http, TestServer(app) as server:
+        yield replace(place, url=str(server.make_url("")).rstrip("/"))
+    assert left == 0, "each has been asked for"
+
+
 @pytest.mark.parametrize("way", WAYS, ids=str)
 async def test_who_cancels_a_watch_pays_no_more(place: Place, way: tuple[str, str]) -> None:
     async with place.host(way) as client:
@@ -96,6 +127,19 @@ async def test_who_cancels_an_observation_pays_no_more(place: Place, way: tuple[
             session_id = await begun(place, "ASSIGNED")
         assert await place.over(session_id) == "CANCELLED"
     assert await place.open() == set()
+
+
+async def test_who_cancels_pays_no_more_where_ending_it_fails_first(place: Place) -> None:
+    """While nothing is LIVE yet, and while the meter runs."""
+    async with behind_a_gateway(place, 2) as reached, reached.host(("stdio", NOW)) as client:
+        async with calling(client, "request_live_view", {**SILENT, "maxDurationSeconds": 600}):
+            session_id = await begun(place, "ASSIGNED")
+        assert await place.over(session_id) == "CANCELLED"
+    async with behind_a_gateway(place, 2) as reached, reached.host(("stdio", NOW)) as client:
+        session_id = await live(client)
+        async with calling(client, "watch", {"sessionId": session_id, "everySeconds": 60}) as looked:
+            await asyncio.wait_for(looked.wait(), 15)
+        await nothing_more_is_paid(place, session_id)
 
 
 async def test_a_host_that_ends_leaves_no_meter_running(place: Place) -> None:
