@@ -11,12 +11,18 @@ import click
 
 from luxxon_core.commands.coverage import coverage
 from luxxon_core.commands.degrees import Degrees
+from luxxon_core.commands.demand import demand
+from luxxon_core.commands.events import events
+from luxxon_core.commands.faucet import faucet
 from luxxon_core.commands.keys import keys
+from luxxon_core.commands.ledger import ledger as wallet_ledger
 from luxxon_core.commands.observe import observe
 from luxxon_core.commands.request import request
 from luxxon_core.commands.sessions import sessions
 from luxxon_core.commands.webhooks import webhooks
+from luxxon_core.commands.workspace import workspace
 from luxxon_core.contracts_command import contracts
+from luxxon_core.kernel.text import plain
 from luxxon_core.ledger_command import ledger
 from luxxon_core.mcp_server.command import mcp
 from luxxon_core.operate_command import operate
@@ -42,7 +48,7 @@ Examples:
 """
 
 
-LOG_LEVELS = {"serve": "info", "link": "error", "wallet": "error"}
+LOG_LEVELS = {"serve": "info", "events": "error", "link": "error", "wallet": "error"}
 """Of a command whose calls are tried again, nothing but the outcome is told."""
 
 
@@ -287,6 +293,8 @@ def on_settings(
 
 cli.add_command(contracts)
 cli.add_command(coverage)
+cli.add_command(demand)
+cli.add_command(events)
 cli.add_command(keys)
 cli.add_command(webhooks)
 cli.add_command(ledger)
@@ -298,6 +306,9 @@ cli.add_command(request)
 cli.add_command(sessions)
 cli.add_command(settlements)
 cli.add_command(wallet)
+cli.add_command(workspace)
+wallet.add_command(faucet)
+wallet.add_command(wallet_ledger)
 
 
 def _at_a_terminal() -> bool:
@@ -341,5 +352,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"luxxon: {' '.join(message.split())}", err=True)
+    click.echo(f"luxxon: {plain(' '.join(message.split()))}", err=True)
     sys.exit(2)

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.fuzzy import Matcher
 from textual.markup import escape
 
+from luxxon_core.kernel.text import plain
 from luxxon_tui import format as fmt
 from luxxon_tui.actions import explained
-from luxxon_tui.rows import plain
 from luxxon_tui.screens.table import SCREENS
 from luxxon_tui.themes import PALETTES
 

@@ -15,6 +15,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from luxxon_core.kernel.text import plain
 from luxxon_tui.themes import Palette
 
 
@@ -36,20 +37,6 @@ class Span(NamedTuple):
 Row: TypeAlias = tuple[Span, ...]
 
 EMPTY: Row = ()
-
-UNSEEN: dict[int, str | None] = {
-    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0))),  # C0, DEL, C1: escape sequences are made of them
-    **dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))),  # bidi, lines
-    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),  # cannot be written as UTF-8
-}
-
-
-def plain(text: str) -> str:
-    """Text without what a terminal would obey, or read in another order (UAX 9): others have written it.
-
-    What is left out takes no cells, so that a row stays as wide as it was measured.
-    """
-    return text if text.isprintable() else text.translate(UNSEEN)
 
 
 def row(*spans: Span | Row | str) -> Row:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from luxxon_core.commands import budgets
-from luxxon_core.commands.calling import json_option, opener, signed_in, url_option, work
+from luxxon_core.commands.calling import opener, signed_in, wallet_options, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from luxxon_core.access.schemas import KeyArea
     from luxxon_core.settings import ClientSettings
@@ -28,21 +27,8 @@ def keys() -> None:
     """
 
 
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        url_option,
-        json_option,
-        click.option(
-            "--file", "path", type=click.Path(path_type=Path, dir_okay=False), help="The wallet's file."
-        ),
-        click.option("--workspace", help="Slug or id.  [default: your only one]"),
-    ):
-        command = option(command)
-    return command
-
-
 @keys.command("list")
-@_common
+@wallet_options
 def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | None) -> None:
     """List the keys, revoked ones too."""
 
@@ -93,7 +79,7 @@ def list_(workspace: str | None, path: Path | None, as_json: bool, url: str | No
     multiple=True,
     help="It may ask for places in this circle, such as 52.52,13.40,2km; may be given more than once.",
 )
-@_common
+@wallet_options
 def mint(
     label: str,
     scopes: tuple[str, ...],
@@ -140,7 +126,7 @@ keys.add_command(mint, "create")
 @keys.command()
 @click.argument("key_id", type=click.UUID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_common
+@wallet_options
 def revoke(
     key_id: object, yes: bool, workspace: str | None, path: Path | None, as_json: bool, url: str | None
 ) -> None:
@@ -149,6 +135,7 @@ def revoke(
         click.confirm(f"Revoke {key_id}? It cannot be taken back.", abort=True, err=True)
 
     async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.kernel.text import plain
         from luxxon_core.kernel.wire import encode
 
         async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
@@ -156,6 +143,7 @@ def revoke(
         if as_json:
             click.echo(encode(gone))
         elif gone.grace_period_end is not None:
-            click.echo(f"{gone.prefix} {gone.label}: works until {gone.grace_period_end:%H:%M:%S} UTC")
+            until = f"{gone.grace_period_end:%H:%M:%S} UTC"
+            click.echo(plain(f"{gone.prefix} {gone.label}: works until {until}"))
 
     work(url, todo)

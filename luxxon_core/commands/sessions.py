@@ -1,12 +1,14 @@
-"""``luxxon sessions``: list them, show one, end one."""
+"""``luxxon sessions``: list them, show one, look at it, move its camera, end it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from luxxon_core.commands.calling import json_option, url_option, with_key, work
+from luxxon_core.commands.ptz import ptz
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,6 +22,9 @@ STATES = ("REQUESTED", "ASSIGNED", "LIVE", "ENDED", "EXPIRED", "CANCELLED")
 @click.group()
 def sessions() -> None:
     """Look at the sessions of the key's workspace, and end them. The key is in LUXXON_API_KEY."""
+
+
+sessions.add_command(ptz)
 
 
 @sessions.command("list")
@@ -105,8 +110,84 @@ def end(session_id: UUID, as_json: bool, url: str | None) -> None:
     work(url, todo)
 
 
+@sessions.command()
+@click.argument("session_id", type=click.UUID)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    required=True,
+    help="Write the picture there.",
+)
+@click.option("--width", type=click.IntRange(16, 4096), help="Of the picture at most.")
+@json_option
+@url_option
+def frame(session_id: UUID, out: Path, width: int | None, as_json: bool, url: str | None) -> None:
+    """Save the latest picture of SESSION_ID, JPEG. Exits with 1 where there is none."""
+
+    async def todo(settings: ClientSettings) -> int:
+        import asyncio
+
+        from luxxon_core.kernel.errors import FrameNotAvailable
+        from luxxon_core.kernel.wire import encode
+
+        async with with_key(settings) as api:
+            try:
+                picture = await api.sessions.frame(session_id, max_width=width)
+            except FrameNotAvailable as error:
+                click.echo(f"luxxon: {error.message}", err=True)
+                return 1
+        try:
+            await asyncio.to_thread(out.write_bytes, picture)
+        except OSError as error:
+            raise click.FileError(str(out), error.strerror) from None
+        told = {"sessionId": str(session_id), "frame": str(out), "capturedAt": picture.captured_at}
+        click.echo(encode(told) if as_json else f"saved {out}")
+        return 0
+
+    work(url, todo)
+
+
+@sessions.command("url")
+@click.argument("session_id", type=click.UUID)
+@json_option
+@url_option
+def url_(session_id: UUID, as_json: bool, url: str | None) -> None:
+    """Print the playback URL (WHEP) of SESSION_ID, which is LIVE: whoever has it can watch."""
+
+    async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.kernel.text import plain
+        from luxxon_core.kernel.wire import encode
+
+        async with with_key(settings) as api:
+            token = await api.sessions.viewer_token(session_id)
+        click.echo(encode(token) if as_json else plain(token.whep_url))
+
+    work(url, todo)
+
+
+@sessions.command("cancel-all-assignments")
+@json_option
+@url_option
+def cancel_all_assignments(as_json: bool, url: str | None) -> None:
+    """Give back every assignment of the key's workspace that is not LIVE, and print their ids."""
+
+    async def todo(settings: ClientSettings) -> None:
+        from luxxon_core.kernel.wire import encode
+
+        async with with_key(settings) as api:
+            result = await api.sessions.cancel_all_assignments()
+        if as_json:
+            click.echo(encode(result))
+        else:
+            click.echo("\n".join(result.cancelled), nl=bool(result.cancelled))
+            click.echo(f"{result.count} given back", err=True)
+
+    work(url, todo)
+
+
 def bill(receipt: Receipt) -> str:
     """The receipt as lines of a name and a value."""
+    from luxxon_core.commands.table import facts
     from luxxon_core.kernel.money import format_usdc
 
     lost = receipt.lost_milliseconds / 1000
@@ -123,4 +204,4 @@ def bill(receipt: Receipt) -> str:
     for window in receipt.windows:
         until = f"{window.closed_at:%H:%M:%S}" if window.closed_at is not None else "now"
         lines.append(("lost", f"{window.opened_at:%H:%M:%S} to {until} UTC  {window.reason}"))
-    return "\n".join(f"{name:10}{value}" for name, value in lines)
+    return facts(*lines)

@@ -7,7 +7,7 @@ import re
 from rich.text import Text
 from textual.widgets import Input
 
-from luxxon_tui.rows import plain
+from luxxon_core.kernel.text import plain
 
 NAME_LENGTH = 80
 """Characters of a name or label, as the server takes them."""
