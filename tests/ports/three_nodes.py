@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import pytest
 from aiohttp import web
-from ledger_node import CHAIN_ID, ForkingNode
+from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode
 
 from luxxon_core.adapters.chain import node as module
 from luxxon_core.adapters.chain.node import COMPARE_S, Nodes
+from luxxon_core.adapters.chain.rpc import RpcChain
 
 
 class Hand:
@@ -32,6 +33,23 @@ class Three:
         self.hand = hand
         self.asking = Nodes([node.url for node in nodes], CHAIN_ID, hand)
 
+    async def close(self) -> None:
+        await self.asking.close()
+
+    async def ask_only(self, *nodes: ForkingNode) -> None:
+        """From now on ask these alone, the preferred one first."""
+        await self.asking.close()
+        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, self.hand)
+        await self.look()
+        self.asked()
+
+    @property
+    def chain(self) -> RpcChain:
+        """The ports to the chain over what is asked."""
+        ports = RpcChain(self.first.url, SETTLEMENT, USDC, chain_id=CHAIN_ID)
+        ports.nodes = self.asking
+        return ports
+
     def mine(self, count: int = 1) -> None:
         for _ in range(count):
             self.first.mine()  # they share their blocks
@@ -43,8 +61,9 @@ class Three:
         """Let the comparison that is due take place."""
         self.hand.seconds += COMPARE_S
         await self.head()
-        assert self.asking._check is not None
-        await self.asking._check
+        if self.asking.several:
+            assert self.asking._check is not None
+            await self.asking._check
 
     def asked(self) -> list[int]:
         """How many requests each has had since the last call."""
@@ -64,7 +83,7 @@ async def three_nodes() -> AsyncIterator[Three]:
         first = await stack.enter_async_context(ForkingNode.serving())
         others = [await stack.enter_async_context(ForkingNode.serving(blocks=first.blocks)) for _ in "23"]
         made = Three([first, *others], Hand())
-        stack.push_async_callback(made.asking.close)
+        stack.push_async_callback(made.close)
         made.mine(20)
         await made.look()
         made.asked()

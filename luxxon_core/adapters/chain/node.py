@@ -1,8 +1,9 @@
 """A chain behind one node or several: which of them is asked, and which is believed.
 
 The first that works is asked, in the order given. One that fails is passed over until a probe in the
-background succeeds, so nobody waits for it twice; so is one whose head lies behind the others', or is on
-another chain. Transactions go to all: the same bytes are the same transaction wherever they arrive.
+background succeeds, so nobody waits for it twice; so is one whose head lies behind the others' or is made up
+(:mod:`.node_heads`), or that is on another chain. A block or a state that one has not got the next may have.
+Transactions go to all: the same bytes are the same transaction wherever they arrive.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from typing import Any
 
 import structlog
 
+from luxxon_core.adapters.chain.node_heads import MAX_LAG, boasts, newest_shown, runs_away
 from luxxon_core.adapters.chain.node_state import (
     DOWN_S,
     Node,
     NodeHealth,
     OldHead,
     best_of,
+    better,
     host_of,
+    is_missing,
+    is_open,
     number_of,
     reference_of,
     result_or_error,
@@ -41,8 +46,6 @@ LONGEST_REST_S = 300.0
 """No Retry-After is taken for more than this."""
 COMPARE_S = 5.0
 """How often the heads of several nodes are compared."""
-MAX_LAG = 5
-"""Blocks that a node's head may lie behind the others'."""
 SEND = "eth_sendRawTransaction"
 
 _log = structlog.get_logger(__name__)
@@ -98,8 +101,9 @@ class Nodes:
             if again:
                 await asyncio.sleep(FIRST_PAUSE_S * 2 ** (again - 1))
             answered, brief = False, False
+            missing: NodeError | None = None
             for node in self._in_order():
-                if self._lacks(node, method, params):
+                if self.several and node.lacks(method, params):
                     failure = OldHead("an old head", brief=False)
                     continue
                 try:
@@ -107,11 +111,18 @@ class Nodes:
                 except Unreachable as error:
                     failure, brief = error, brief or error.brief
                     continue
-                if result is not None or not self._should_have(node, method, params):
+                except NodeError as error:
+                    if not is_missing(error):
+                        raise
+                    missing = missing or error
+                    continue
+                if result is not None or self._alone or not node.should_have(method, params):
                     return result
                 answered = True  # the block of a number below its own head: another node may have it
             if answered:
                 return None
+            if missing is not None:
+                raise missing
             if not brief:
                 break
         raise failure
@@ -127,10 +138,10 @@ class Nodes:
             if again:
                 await asyncio.sleep(FIRST_PAUSE_S * 2 ** (again - 1))
             for node in self._in_order():
-                left = [at for at, result in enumerate(results) if isinstance(result, Unreachable)]
+                left = [at for at, result in enumerate(results) if is_open(result, self.several)]
                 answers = await self._ask_all(node, method, [calls[at] for at in left]) if left else ()
                 for at, answer in zip(left, answers, strict=True):
-                    results[at] = answer
+                    results[at] = better(results[at], answer)
             if not any(isinstance(result, Unreachable) and result.brief for result in results):
                 break
         return results
@@ -150,28 +161,13 @@ class Nodes:
     async def second(self, method: str, *params: object) -> Any:
         """What another node than the preferred one says; None where there is none, or it does not answer."""
         for node in self._in_order()[1:]:
-            if node.rank or self._lacks(node, method, params):
+            if node.rank or node.lacks(method, params):
                 continue
             try:
                 return await self._ask(node, method, params)
             except ExternalError:
                 continue  # it has been marked, or does not know the block
         return None
-
-    def _lacks(self, node: Node, method: str, params: Sequence[object]) -> bool:
-        """Whether a query for logs goes beyond what a node has told of: it would leave out the rest and say
-        nothing."""
-        if method != "eth_getLogs" or self._alone or node.head is None or not isinstance(params[0], dict):
-            return False
-        last = params[0].get("toBlock")
-        return isinstance(last, str) and last.startswith("0x") and int(last, 16) > node.head
-
-    def _should_have(self, node: Node, method: str, params: Sequence[object]) -> bool:
-        """Whether a node that answers null lacks what its own head says that it has."""
-        if method != "eth_getBlockByNumber" or self._alone or node.head is None:
-            return False
-        number = params[0]
-        return isinstance(number, str) and number.startswith("0x") and int(number, 16) <= node.head
 
     # ---------------------------------------------------------------- asking
 
@@ -189,7 +185,7 @@ class Nodes:
                 await self._prove(node)
             result = await self._answer(node, method, params)
             if method == "eth_blockNumber":
-                self._hear(node, result)
+                result = hex(await self._hear(node, result))
         except OldHead:
             raise
         except Unreachable as error:
@@ -306,29 +302,54 @@ class Nodes:
             node.pause = min(2 * node.pause, DOWN_S[1])
             self._next_check = min(self._next_check, node.probe_at)
 
-    def _hear(self, node: Node, answer: object) -> None:
-        """Note a node's head.
+    async def _hear(self, node: Node, answer: object) -> int:
+        """Note a node's head, and return it.
 
         Raises:
-            OldHead: it lies so far behind what has been heard, from itself as well, that it is not
-                believed. A chain that has really become shorter is believed after the next comparison.
+            OldHead: it is not believed: it lies far behind what has been heard, from itself as well, or far
+                above what the node shows, or what two others tell. A chain that has really become shorter is
+                believed after the next comparison.
         """
-        heard = [one.head for one in self._nodes if one.head is not None and not (one.down or one.foreign)]
-        node.head = head = number_of(answer)
-        if self._alone or not heard or head >= reference_of(heard) - MAX_LAG:
-            return
-        self._next_check = 0.0
-        self._falls_behind(node, reference_of(heard))
-        raise OldHead("an old head")
+        told = number_of(answer)
+        head = await self._newest(node, told)
+        heard = [one.head for one in self._nodes if one.head is not None and one.answers]
+        node.hear(told, head, self._monotonic())
+        if boasts(node) and not node.doubted:
+            self._doubt(node, told, "made up")
+            if self.several:  # where none is better it is asked again, for the blocks that it shows
+                raise OldHead("a head that is made up")
+        if self._alone:
+            node.doubted = boasts(node)
+            return head
+        if heard and head < reference_of(heard) - MAX_LAG:
+            self._next_check = 0.0
+            self._doubt(node, told, "behind")
+            raise OldHead("an old head")
+        if runs_away(node, self._nodes, self._monotonic()):  # from what the others told some time ago
+            self._next_check = 0.0
+            self._compare()
+            if self._check is not None:
+                await asyncio.wait({self._check})
+            if node.doubted:
+                raise OldHead("a head far above the others'")
+        return head
 
-    def _falls_behind(self, node: Node, reference: int) -> None:
-        if not node.behind:
-            _log.warning("chain.node_behind", host=node.host, head=node.head, others=reference)
-        node.behind = True
+    async def _newest(self, node: Node, told: int) -> int:
+        """The newest block that a node shows of those that it tells of; raises as :meth:`_hear` does."""
+        try:
+            return await newest_shown(node, told, lambda method, params: self._answer(node, method, params))
+        except OldHead:
+            self._doubt(node, told, "without its block")
+            raise
+
+    def _doubt(self, node: Node, told: int, head_is: str) -> None:
+        if not node.doubted:
+            _log.warning("chain.node_doubted", host=node.host, head_is=head_is, told=told, shown=node.shown)
+        node.doubted = True
 
     def _is_up(self, node: Node) -> None:
         _log.info("chain.node_up", host=node.host, head=node.head)
-        node.down = node.behind = False
+        node.down = node.doubted = False
         node.pause, node.probe_at = DOWN_S[0], 0.0
 
     def _compare(self) -> None:
@@ -354,16 +375,20 @@ class Nodes:
         reference = reference_of(heads)
         for node in well:
             if node.head is not None and node.head < reference - MAX_LAG:
-                self._falls_behind(node, reference)
-                continue
-            if node.rank:
+                self._doubt(node, node.told, "behind")
+            elif boasts(node) or runs_away(node, self._nodes, now):
+                self._doubt(node, node.told, "made up")
+            elif node.rank:
                 self._is_up(node)
 
     async def _probe(self, node: Node) -> bool:
-        """Whether a node answers; its head is noted, and not judged."""
+        """Whether a node answers and shows its head, which is noted, and not compared."""
         try:
             await self._prove(node)
-            node.head = number_of(await self._answer(node, "eth_blockNumber", ()))
+            told = number_of(await self._answer(node, "eth_blockNumber", ()))
+            node.hear(told, await self._newest(node, told), self._monotonic())
+        except OldHead:
+            return False
         except Unreachable as error:
             self._failed(node, error)
             return False

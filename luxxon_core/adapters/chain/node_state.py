@@ -13,6 +13,25 @@ from luxxon_core.kernel.errors import ExternalError
 
 DOWN_S = (1.0, 30.0)
 """First and longest time until a node that failed is probed; it doubles in between."""
+MISSING = (
+    "missing trie node",
+    "header not found",
+    "header for hash not found",
+    "block not found",
+    "unknown block",
+    "could not find block",
+    "resource not found",
+    "blockoutofrange",
+    "beyond current head",
+    "beyond latest executed",
+    "greater than current head",
+    "historical state",
+    "no state available",
+    "state unavailable",
+    "state is not available",
+    "is pruned",
+)
+"""What geth, reth, Erigon, Nethermind, Besu, anvil and providers say where a block or a state is missing."""
 
 
 @dataclass(slots=True)
@@ -23,8 +42,12 @@ class Node:
         proven: it has told the right chain's id.
         foreign: it has told another one's, and is not asked again.
         down: it failed, and has not been probed with success since.
-        behind: its head lies too far behind the others'.
-        probe_at, rests_until: on the monotonic clock.
+        doubted: its head lies too far behind the others', or is not believed.
+        head: the newest block that it has shown of those that it told of, lately.
+        told: what its head is by its own word.
+        shown: the newest block that it has shown.
+        risen_at: when its head was last heard to be higher than before.
+        probe_at, rests_until, risen_at: on the monotonic clock.
     """
 
     host: str
@@ -32,8 +55,11 @@ class Node:
     proven: bool = False
     foreign: bool = False
     down: bool = False
-    behind: bool = False
+    doubted: bool = False
     head: int | None = None
+    told: int = -1
+    shown: int = -1
+    risen_at: float = 0.0
     pause: float = DOWN_S[0]
     probe_at: float = 0.0
     rests_until: float = 0.0
@@ -41,7 +67,31 @@ class Node:
 
     @property
     def rank(self) -> int:
-        return 2 if self.down else 1 if self.behind else 0
+        return 2 if self.down else 1 if self.doubted else 0
+
+    @property
+    def answers(self) -> bool:
+        return not (self.down or self.foreign)
+
+    def hear(self, told: int, head: int, now: float) -> None:
+        if self.head is None or head > self.head:
+            self.risen_at = now
+        self.told, self.head = told, head
+
+    def lacks(self, method: str, params: Sequence[object]) -> bool:
+        """Whether a query for logs goes beyond what the node has told of: it would leave out the rest and say
+        nothing."""
+        if method != "eth_getLogs" or self.head is None or not isinstance(params[0], dict):
+            return False
+        last = params[0].get("toBlock")
+        return isinstance(last, str) and last.startswith("0x") and int(last, 16) > self.head
+
+    def should_have(self, method: str, params: Sequence[object]) -> bool:
+        """Whether the node, answering null, lacks what its own head says that it has."""
+        if method != "eth_getBlockByNumber" or self.head is None:
+            return False
+        number = params[0]
+        return isinstance(number, str) and number.startswith("0x") and int(number, 16) <= self.head
 
 
 class OldHead(Unreachable):
@@ -54,7 +104,7 @@ class NodeHealth:
 
     Attributes:
         host: all that may be shown of its URL.
-        head: the newest block that it told of.
+        head: the newest block that it told of and showed.
     """
 
     host: str
@@ -66,6 +116,23 @@ def reference_of(heads: Sequence[int]) -> int:
     """What nodes are measured by: the newest head, or where three were heard the second, so that a single
     node that makes up a head has the others not look old."""
     return sorted(heads)[-1 if len(heads) < 3 else -2]
+
+
+def is_missing(answer: object) -> bool:
+    """Whether a node answers that it has not got a block, or its state: another may have it."""
+    if not isinstance(answer, NodeError) or answer.reverted:
+        return False
+    return any(words in answer.said for words in MISSING)
+
+
+def is_open(answer: object, several: bool) -> bool:
+    """Whether another node is to be asked as well."""
+    return isinstance(answer, Unreachable) or (several and is_missing(answer))
+
+
+def better(known: Any, answer: Any) -> Any:
+    """Of what two nodes say of one request: the later, but rather an error than that none answered."""
+    return known if isinstance(known, NodeError) and isinstance(answer, Unreachable) else answer
 
 
 def result_or_error(method: str, response: Mapping[str, Any] | Unreachable) -> Any:
@@ -92,7 +159,7 @@ def number_of(answer: object) -> int:
         Unreachable: it is none.
     """
     try:
-        number = int(str(answer), 16)
+        number = int(answer, 16) if isinstance(answer, str) else -1
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 63:

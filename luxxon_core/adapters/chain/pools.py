@@ -16,6 +16,8 @@ from luxxon_core.wallet.ports import PoolBalance
 
 HEAD_SECONDS = 0.25
 MAX_WALLETS = 10_000
+NEAR = 5
+"""Blocks by which the head may be lower than a moment ago, told by another node behind the same address."""
 
 T = TypeVar("T")
 
@@ -60,8 +62,8 @@ class BlockPools:
     async def _ask_head(self) -> int:
         asked = self._monotonic()  # before the question: the answer may be as old as that
         number = await self._node.head()
-        if self._head is None or number > self._head[0]:
-            self._pools.clear()
+        if self._head is None or not self._head[0] - NEAR <= number <= self._head[0]:
+            self._pools.clear()  # they are of an older block, or of more blocks than there are
         if self._head is None or asked >= self._head[1]:
             self._head = (number, asked)
         return number
@@ -71,13 +73,22 @@ class BlockPools:
             balance = PoolBalance(await self._node.deposits(wallet, head), head)
         except NodeError:  # another node than the one that told the number, a block behind
             head = await self._ask_head()
-            balance = PoolBalance(await self._node.deposits(wallet, head), head)
+            balance = await self._read_near(wallet, head)
         known = self._pools.get(wallet)
-        if known is None or known.block_number <= head:
+        if known is None or known.block_number <= balance.block_number:
             if len(self._pools) >= MAX_WALLETS:
                 self._pools.clear()
             self._pools[wallet] = balance
         return balance
+
+    async def _read_near(self, wallet: str, head: int) -> PoolBalance:
+        """The pool after the newest block, or the one before: the newest one's state may not be there yet."""
+        try:
+            return PoolBalance(await self._node.deposits(wallet, head), head)
+        except NodeError:
+            if head == 0:
+                raise
+            return PoolBalance(await self._node.deposits(wallet, head - 1), head - 1)
 
 
 class _Flights:

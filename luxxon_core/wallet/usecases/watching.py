@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from luxxon_core.kernel.errors import ExternalError
 from luxxon_core.kernel.uow import Tx, UnitOfWork
 from luxxon_core.wallet.domain import Block, Entry
 from luxxon_core.wallet.ports import ChainLogs, Ledger
@@ -99,10 +98,9 @@ class Watch:
         """Blocks after ``place`` up to ``target``, the last one read at least, and what happened there."""
         if target - place.number > TAIL:
             last, entries = await self.chain.entries_between(place.number + 1, target - TAIL)
-            block = await self.chain.block(last)
-            if block is None:
-                raise ExternalError("chain:block", "The chain's node lacks a block that it has logs of")
-            return [block], entries
+            if (block := await self.chain.block(last)) is not None:
+                return [block], entries
+            # the head is higher than the blocks go that the node shows: as far as they do, one by one
         numbers = range(place.number + 1, min(target, place.number + STEP) + 1)
         blocks: list[Block] = []
         parent = place.hash

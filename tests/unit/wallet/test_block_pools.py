@@ -27,6 +27,7 @@ class CountingNode:
         self.gate.set()
         self.broken = False
         self.lost = False
+        self.missing: set[int] = set()
 
     def mine(self, amount: int) -> None:
         self.number += 1
@@ -40,7 +41,7 @@ class CountingNode:
     async def deposits(self, wallet: str, block_number: int) -> int:
         self.reads += 1
         await self._answer()
-        if self.lost:
+        if self.lost or block_number in self.missing:
             self.lost = False
             raise NodeError(-32000, "header not found", None)
         return self.amounts[block_number]
@@ -156,3 +157,28 @@ async def test_closing_ends_what_is_under_way(node: CountingNode, pools: BlockPo
     await pools.close()
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+async def test_where_the_newest_state_is_not_there_yet_the_one_before_serves(
+    node: CountingNode, hand: Hand, pools: BlockPools
+) -> None:
+    node.mine(900)
+    node.missing = {11}
+    assert await pools.pool(WALLET) == PoolBalance(500, 10)
+    assert await pools.pool(WALLET, fresh=True) == PoolBalance(500, 10)
+    node.missing = set()
+    assert await pools.pool(WALLET) == PoolBalance(900, 11)
+    node.missing = {10, 11}
+    with pytest.raises(NodeError):
+        await pools.pool(OTHER)
+    assert await pools.pool(WALLET) == PoolBalance(900, 11)
+
+
+async def test_a_pool_of_blocks_that_are_no_more_is_forgotten(
+    node: CountingNode, hand: Hand, pools: BlockPools
+) -> None:
+    node.number, node.amounts[310] = 310, 900
+    assert await pools.pool(WALLET) == PoolBalance(900, 310)
+    node.number = 10
+    hand.seconds += HEAD_SECONDS
+    assert await pools.pool(WALLET) == PoolBalance(500, 10)
