@@ -179,9 +179,11 @@ class Source(Protocol):
         ...
 
     def frames(
-        self, profile: MediaProfile, max_width: int | None = None, max_fps: float | None = None
+        self, profile: MediaProfile, max_width: int | None, max_fps: float | None
     ) -> AsyncGenerator[VideoFrame, None]:
-        """Decoded frames, ``pts`` increasing, at most ``max_width`` pixels wide and ``max_fps`` a second."""
+        """Decoded frames, ``pts`` increasing, at most ``max_width`` pixels wide and ``max_fps`` a second.
+
+        The host always gives both: None sets no limit."""
         ...
 
     def health(self) -> Health: ...
@@ -300,12 +302,13 @@ class GeoPose:
 
     latitude: float
     longitude: float
-    captured_at: datetime
+    altitude: float | None
+    """None where it is not known, as the heading."""
+    heading: float | None
     horizontal_accuracy: float
     """Metres, one standard deviation."""
-    fix_type: FixType = FixType.FIX_3D
-    altitude: float | None = None
-    heading: float | None = None
+    fix_type: FixType
+    captured_at: datetime
     satellites: int | None = None
     """In use by the receiver; None where it does not say."""
 

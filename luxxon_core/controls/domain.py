@@ -121,7 +121,8 @@ def admit(session: Session, workspace_id: UUID, verb: Verb) -> UUID:
     Raises:
         InvalidState: ``ptz:state:<STATE>``: the session is not LIVE.
         NotAuthorized: ``session:notOperator``: the operator alone may.
-        Conflict: ``ptz:notAllowed``: the operator's device does not allow it.
+        Conflict: ``ptz:notAllowed``: the camera has no such control, or the operator's device does not allow
+            it: the session knows of the controls that are allowed, and of no others.
     """
     operator = session.operator_workspace_id
     if session.state is not State.LIVE or operator is None:
@@ -129,7 +130,8 @@ def admit(session: Session, workspace_id: UUID, verb: Verb) -> UUID:
     if verb in OPERATOR_ONLY and workspace_id != operator:
         raise NotAuthorized("session:notOperator")
     if needed(verb).isdisjoint(session.controls or ()):
-        raise Conflict("ptz:notAllowed", "The operator's device does not allow this")
+        message = "This camera has no such control, or its operator does not allow it"
+        raise Conflict("ptz:notAllowed", message)
     return operator
 
 

@@ -43,6 +43,7 @@ SOURCE_SECONDS = 1.0
 
 class AgentState(StrEnum):
     STARTING = "STARTING"
+    """On the way to being online, without a session."""
     WAITING = "WAITING"
     """Online, without an assignment."""
     PUBLISHING = "PUBLISHING"
@@ -172,6 +173,8 @@ class OperatorAgent:
     async def run(self) -> None:
         """Go online and serve one assignment after another until cancelled; then go offline.
 
+        A session that is LIVE already is published at once, even if the camera does not know its place yet.
+
         Raises:
             LuxxonError: the API refuses for good (any 4xx but 408, 409, 425 and 429): the credential, the
                 workspace, the coverage.
@@ -184,9 +187,6 @@ class OperatorAgent:
             else None
         )
         try:
-            await self._presence.go_online()
-            self._state = AgentState.WAITING
-            self.online.set()
             await self._serve_all()
         finally:
             self._state = AgentState.STOPPED
@@ -212,9 +212,10 @@ class OperatorAgent:
         return await self._publisher.publish(whip_url)
 
     async def assignments(self) -> AsyncGenerator[SessionLike, None]:
-        """Open sessions of this workspace, oldest first; one that is still open then comes again."""
+        """Open sessions of this workspace, oldest first; one that is still open then comes again. Before the
+        workspace is online, those alone that are LIVE."""
         while True:
-            session = self._desk.first(without=self._declined)
+            session = self._desk.first(without=self._declined, live=not self.online.is_set())
             if session is not None:
                 yield session
             else:
@@ -263,9 +264,17 @@ class OperatorAgent:
             return policy
         return {**policy, "controls": sorted(self._remote.controls.allowed)}
 
+    async def _be_present(self) -> None:
+        """Go online, and send heartbeats from then on."""
+        await self._presence.go_online()
+        self.online.set()
+        self._in_hand(self._session)
+        self._desk.stir()
+        await self._presence.beat()
+
     async def _serve_all(self) -> None:
         beside = [
-            asyncio.create_task(self._presence.beat(), name="heartbeats"),
+            asyncio.create_task(self._be_present(), name="heartbeats"),
             asyncio.create_task(self._listen(), name="events"),
             asyncio.create_task(self._serve_assignments(), name="assignments"),
         ]
@@ -342,5 +351,6 @@ class OperatorAgent:
 
     def _in_hand(self, session: SessionLike | None) -> None:
         self._session = session
-        self._state = AgentState.WAITING if session is None else AgentState.PUBLISHING
+        without = AgentState.WAITING if self.online.is_set() else AgentState.STARTING
+        self._state = without if session is None else AgentState.PUBLISHING
         self._presence.serving = None if session is None else (session.id, session.state)

@@ -120,30 +120,39 @@ class Desk:
         self._open.clear()
         for session in reversed(sessions):
             self._take(session)
-        self._tell()
+        self.stir()
 
     def told(self, session: SessionLike) -> None:
         """A session has changed."""
         self._take(session)
-        self._tell()
+        self.stir()
 
-    def first(self, without: set[str]) -> SessionLike | None:
-        return next((session for id_, session in self._open.items() if id_ not in without), None)
+    def first(self, without: set[str], *, live: bool = False) -> SessionLike | None:
+        """The longest known; of those alone that are ``live`` already, where that is wanted."""
+        return next(
+            (
+                session
+                for id_, session in self._open.items()
+                if id_ not in without and (session.state == "LIVE" or not live)
+            ),
+            None,
+        )
 
     def get(self, session_id: str) -> SessionLike | None:
         """The session, while it is open."""
         return self._open.get(session_id)
 
     async def news(self) -> None:
-        """Wait until something has been told."""
+        """Wait until something has been told, or :meth:`stir`."""
         await self._stir.wait()
+
+    def stir(self) -> None:
+        """Have those who wait look again."""
+        before, self._stir = self._stir, asyncio.Event()
+        before.set()
 
     def _take(self, session: SessionLike) -> None:
         if session.operator_workspace_id == self._workspace_id and session.state in OPEN_STATES:
             self._open[session.id] = session
         else:
             self._open.pop(session.id, None)
-
-    def _tell(self) -> None:
-        before, self._stir = self._stir, asyncio.Event()
-        before.set()

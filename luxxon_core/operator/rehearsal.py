@@ -77,7 +77,7 @@ async def _offered(source: Source) -> dict[str, Any]:
 
 async def _picture(source: Source) -> str:
     """The size of a picture that was really there."""
-    frames = source.frames(source.media_profiles()[0])
+    frames = source.frames(source.media_profiles()[0], None, None)
     try:
         async with asyncio.timeout(PICTURE_SECONDS):
             frame = await anext(frames)

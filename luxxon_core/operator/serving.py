@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from luxxon_core.kernel.errors import LuxxonError
-from luxxon_core.operator.calls import BACKOFF, Trouble
+from luxxon_core.operator.calls import BACKOFF, Trouble, broken
 from luxxon_core.operator.marketplace import Desk, SessionLike, StartedLike
 
 if TYPE_CHECKING:
@@ -56,8 +56,10 @@ class Serving:
         self.changed(session)
         log.info("agent.publishing", session=session.id)
         over = asyncio.create_task(self._until_over(session.id), name="session-watch")
-        beacons = asyncio.create_task(self._signal(session.id), name="telemetry")
-        remote = asyncio.create_task(self.remote.serve(session.id), name="remote-control")
+        beside = [
+            asyncio.create_task(self._beside("telemetry", self._signal, session.id), name="telemetry"),
+            asyncio.create_task(self._beside("remote", self.remote.serve, session.id), name="remote-control"),
+        ]
         try:
             end = await self._publish_where_it_is_wanted(session.id, started.whip_url, over)
             if end is not None:
@@ -67,13 +69,21 @@ class Serving:
                 return False
             over.result()
         finally:
-            over.cancel()
-            beacons.cancel()
-            remote.cancel()
-            await asyncio.gather(over, beacons, remote, return_exceptions=True)
+            for task in (over, *beside):
+                task.cancel()
+            await asyncio.gather(over, *beside, return_exceptions=True)
         self.served += 1
         log.info("agent.session_over", session=session.id)
         return True
+
+    async def _beside(self, label: str, work: Callable[[str], Awaitable[None]], session_id: str) -> None:
+        """Do what is done beside the publication, which goes on without it: its failure is told at once."""
+        try:
+            await work(session_id)
+        except LuxxonError as error:
+            self.trouble.failed(f"agent.{label}_ended", error)
+        except Exception as error:  # noqa: BLE001 - nobody awaits it before the session's end; told by its type
+            self.trouble.failed(f"agent.{label}_ended", broken(label, f"the {label} task failed", error))
 
     async def _signal(self, session_id: str) -> None:
         if self.beacons is not None:

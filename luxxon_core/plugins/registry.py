@@ -47,11 +47,9 @@ class PluginRegistry:
         stand for secrets. Field values never appear in the error: some are secrets.
 
         Raises:
-            SourceConfigError: unknown key, a value where none is taken, a secret that is not there, or an
-                invalid field.
+            SourceConfigError: unknown key, a value where none is taken, a secret that is not there, an
+                invalid field, or a configuration whose own code fails.
         """
-        from pydantic import ValidationError
-
         from luxxon_core.plugins.secrets import resolved
         from luxxon_core.source import SourceConfigError
 
@@ -69,15 +67,34 @@ class PluginRegistry:
                     "source:noSpecField", f"camera type {key} takes no value after the colon"
                 )
             fields[spec_field] = value
-        try:
-            return source_type, source_type.Config.model_validate(fields)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            where = ".".join(map(str, first["loc"])) or key
-            raise SourceConfigError("source:invalidField", f"{key}: {where}: {first['msg']}") from None
+        return source_type, _validated(key, source_type.Config, fields)
 
     @property
     def absences(self) -> str:
         """Why something may be missing: what failed and what is switched off, to end a sentence with."""
         broken = "".join(f"; {one.plugin} not loaded: {one.reason}" for one in self.failures)
         return broken + (f"; switched off: {', '.join(self.disabled)}" if self.disabled else "")
+
+
+def _validated(key: str, config: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
+    """The configuration that the fields make.
+
+    Raises:
+        SourceConfigError: an invalid field, or a validator that fails: pydantic takes ValueError and
+            AssertionError for an invalid field and passes everything else on.
+    """
+    from pydantic import ValidationError
+
+    from luxxon_core.source import SourceConfigError, SourceError
+
+    try:
+        return config.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or key
+        raise SourceConfigError("source:invalidField", f"{key}: {where}: {first['msg']}") from None
+    except SourceError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's; by its type: its text may be a secret
+        message = f"{key}: its configuration failed ({type(error).__name__})"
+        raise SourceConfigError("source:configFailed", message) from None

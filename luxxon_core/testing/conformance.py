@@ -82,7 +82,7 @@ class SourceConformance(CapabilityChecks):
         if not secrets:
             does_not_apply("this configuration has no secrets")
         async with await self._open() as source:
-            await take(source.frames(source.media_profiles()[0]), 1)
+            await take(source.frames(source.media_profiles()[0], None, None), 1)
             shown = (
                 f"{source!r} {source.health()!r} {source.device_information!r} {source.media_profiles()!r}"
             )
@@ -123,7 +123,7 @@ class SourceConformance(CapabilityChecks):
         left: list[tuple[int, int]] = []
         for _ in range(3):
             async with await self._open() as source:
-                await take(source.frames(source.media_profiles()[0]), 1)
+                await take(source.frames(source.media_profiles()[0], None, None), 1)
             deadline = time.monotonic() + 3.0
             while asyncio.all_tasks() - tasks:
                 assert time.monotonic() < deadline, f"tasks run on: {_names(asyncio.all_tasks() - tasks)}"
@@ -147,7 +147,7 @@ class SourceConformance(CapabilityChecks):
     async def test_frames_come_in_order_and_in_size(self) -> None:
         async with await self._open() as source:
             for profile in source.media_profiles():
-                frames = await take(source.frames(profile), FEW)
+                frames = await take(source.frames(profile, None, None), FEW)
                 assert len(frames) == FEW, f"{profile.token}: there are only {len(frames)} frames"
                 assert _increasing([frame.pts for frame in frames]), "pts of the frames do not increase"
                 for frame in frames:
@@ -193,13 +193,13 @@ class SourceConformance(CapabilityChecks):
     async def test_a_profile_of_another_source_is_refused(self) -> None:
         async with await self._open() as source:
             foreign = MediaProfile("no-such-token", "raw", 16, 16, 1.0)
-            await self._refuses(lambda: source.frames(foreign))
+            await self._refuses(lambda: source.frames(foreign, None, None))
 
     @in_loop
     async def test_a_slow_reader_misses_frames_instead_of_seeing_old_ones(self) -> None:
         async with await self._open() as source:
             profile = source.media_profiles()[0]
-            async with aclosing(source.frames(profile)) as frames:
+            async with aclosing(source.frames(profile, None, None)) as frames:
                 before = _seconds(await anext(frames))
                 pause = max(1.0, 6 / profile.frame_rate)
                 await asyncio.sleep(pause)  # the slow reader
@@ -212,7 +212,8 @@ class SourceConformance(CapabilityChecks):
         async with await self._open() as source:
             profile = source.media_profiles()[0]
             preview, full = await asyncio.gather(
-                take(source.frames(profile, max_width=64, max_fps=5), 3), take(source.frames(profile), FEW)
+                take(source.frames(profile, max_width=64, max_fps=5), 3),
+                take(source.frames(profile, None, None), FEW),
             )
             assert len(preview) == 3, "the preview ends when there is another reader"
             assert len(full) == FEW, "a reader ends when there is a preview"
@@ -221,10 +222,10 @@ class SourceConformance(CapabilityChecks):
     async def test_a_closed_reader_leaves_no_thread(self) -> None:
         async with await self._open() as source:
             profile = source.media_profiles()[0]
-            await take(source.frames(profile), 1)
+            await take(source.frames(profile, None, None), 1)
             before = _threads()
             for _ in range(3):
-                await asyncio.wait_for(take(source.frames(profile), 1), 10)
+                await asyncio.wait_for(take(source.frames(profile, None, None), 1), 10)
             assert len(_threads()) <= len(before), "a closed reader leaves a thread behind"
 
     @in_loop

@@ -190,7 +190,7 @@ class FakeSource(FakeCamera):
             try:
                 yield await asyncio.wait_for(self.pose.get(), 0.2)
             except TimeoutError:
-                yield GeoPose(latitude, longitude, utc_now(), 2.5, FixType.FIX_3D, 30.0, 90.0)
+                yield GeoPose(latitude, longitude, 30.0, 90.0, 2.5, FixType.FIX_3D, utc_now())
 
     async def continuous_move(self, velocity: PtzVector, timeout: float) -> None:
         self._told("continuous_move", velocity, timeout)

@@ -7,12 +7,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from pymavlink.dialects.v20 import common as mavlink
 
 from luxxon_core.source import DeviceInformation, SourceConfigError, SourceError, SourceNotReady
+from luxxon_drone import permits
 from luxxon_drone.codec import text
 from luxxon_drone.config import VideoAddress, parse_video
+from luxxon_drone.exchange import Command
 from luxxon_drone.link import CommandRefused, Link
+
+log = structlog.get_logger(__name__)
 
 CAMERA_IDS = range(mavlink.MAV_COMP_ID_CAMERA, mavlink.MAV_COMP_ID_CAMERA6 + 1)
 GIMBAL_IDS = (
@@ -91,12 +96,18 @@ async def find_camera(link: Link, configured: int) -> CameraInformation | None:
 
 
 async def find_streams(link: Link, camera: CameraInformation) -> list[StreamInformation]:
-    """All video streams of a camera; none where it does not answer or refuses."""
+    """All video streams of a camera; none where it does not answer or refuses.
+
+    Raises:
+        SourceNotReady: the link was lost meanwhile.
+    """
     wanted = mavlink.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION
     purpose = "tell about its video streams"
     try:
         first = await link.request(wanted, camera.component, purpose)
-    except CommandRefused:
+    except (CommandRefused, SourceNotReady):
+        if not link.alive:
+            raise
         return []
     streams = {first.stream_id: _stream(first)}
     for number in range(1, min(first.count, MAX_STREAMS) + 1):
@@ -200,7 +211,13 @@ def stream_address(stream: StreamInformation) -> VideoAddress:
 
 
 async def ensure_streaming(link: Link, camera: CameraInformation, stream: StreamInformation) -> None:
-    """Start a stream that says it is not running. A camera that does not say is left alone."""
+    """Start a stream that says it is not running.
+
+    A camera that does not say, or does not start it, is left alone: its address may work all the same.
+
+    Raises:
+        SourceNotReady: the link was lost meanwhile.
+    """
     try:
         status = await link.request(
             mavlink.MAVLINK_MSG_ID_VIDEO_STREAM_STATUS,
@@ -208,14 +225,13 @@ async def ensure_streaming(link: Link, camera: CameraInformation, stream: Stream
             "tell about its video stream",
             stream.stream_id,
         )
-    except CommandRefused:
-        return
-    if not status.flags & mavlink.VIDEO_STREAM_STATUS_FLAGS_RUNNING:
-        from luxxon_drone import permits
-        from luxxon_drone.exchange import Command
-
-        command = Command(permits.VIDEO_START_STREAMING, (stream.stream_id,), camera.component)
-        await link.command(command, "start its video stream")
+        if not status.flags & mavlink.VIDEO_STREAM_STATUS_FLAGS_RUNNING:
+            command = Command(permits.VIDEO_START_STREAMING, (stream.stream_id,), camera.component)
+            await link.command(command, "start its video stream")
+    except (CommandRefused, SourceNotReady) as error:
+        if not link.alive:
+            raise
+        log.info("drone.stream_not_started", reason=error.message)
 
 
 async def camera_mode(link: Link, camera: CameraInformation) -> int | None:

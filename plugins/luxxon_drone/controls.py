@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ZOOM_SECONDS = 3.0
-"""A continuous zoom stops by itself: a lost console must not leave the lens running."""
+ZOOM_SECONDS = 6.0
+"""A continuous zoom stops by itself: a lost console must not leave the lens running. Longer than a session
+may ask for (5 s): whoever asked ends it, as long as he is there."""
+STOP_SECONDS = 3.0
+"""How long the answer to that stop is waited for."""
 _KINDS = {
     ZoomKind.STEP: mavlink.ZOOM_TYPE_STEP,
     ZoomKind.CONTINUOUS: mavlink.ZOOM_TYPE_CONTINUOUS,
@@ -40,43 +43,43 @@ class Zoom:
 
     def __init__(self, link: Link, camera: CameraInformation) -> None:
         self._link, self._camera = link, camera
-        self._moving = 0
-        self._stopper: asyncio.Task[None] | None = None
+        self._stoppers: set[asyncio.Task[None]] = set()
+        """One for each continuous zoom that may still be running."""
 
     async def set(self, kind: ZoomKind, value: float) -> None:
         """Raises SourceConfigError for a value out of range, and as :meth:`Link.command`."""
         low, high = _RANGES[kind]
         if not low <= value <= high:
             raise SourceConfigError("zoom:range", f"a zoom of kind {kind} goes from {low:g} to {high:g}")
-        self._moving += 1
-        running = kind is ZoomKind.CONTINUOUS and value != 0
-        if running:
+        earlier = tuple(self._stoppers)
+        if kind is ZoomKind.CONTINUOUS and value != 0:
             # Before the command: an answer that is lost does not mean that the lens stands still.
-            self._stop_later(self._moving)
+            self._stop_later()
         await self._send(kind, value)
+        # Only now: what is refused, or lost, has not ended what was running.
+        for stopper in earlier:
+            stopper.cancel()
 
     async def close(self) -> None:
-        if self._stopper is None:
-            return
-        running = not self._stopper.done()
-        self._stopper.cancel()
-        await asyncio.gather(self._stopper, return_exceptions=True)
+        running = tuple(self._stoppers)
+        for stopper in running:
+            stopper.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         if running and self._link.alive:
             await self._stop()
 
-    def _stop_later(self, move: int) -> None:
-        if self._stopper is not None:
-            self._stopper.cancel()
-        self._stopper = asyncio.create_task(self._stop_in_time(move), name="zoom-stop")
+    def _stop_later(self) -> None:
+        stopper = asyncio.create_task(self._stop_in_time(), name="zoom-stop")
+        self._stoppers.add(stopper)
+        stopper.add_done_callback(self._stoppers.discard)
 
-    async def _stop_in_time(self, move: int) -> None:
+    async def _stop_in_time(self) -> None:
         await asyncio.sleep(ZOOM_SECONDS)
-        if move == self._moving:
-            await self._stop()
+        await self._stop()
 
     async def _stop(self) -> None:
         try:
-            async with asyncio.timeout(ZOOM_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS):
                 await self._send(ZoomKind.CONTINUOUS, 0.0)
         except (SourceError, TimeoutError) as error:
             log.warning("drone.zoom_not_stopped", reason=str(error))

@@ -117,6 +117,10 @@ class Positions:
         self._last = replace(last, fix_type=fix_type, satellites=satellites)
         return self._last
 
+    def fix_known(self, now: float) -> bool:
+        """Whether GPS_RAW_INT has lately told of the fix, be it of none."""
+        return now - self._gps_at <= GPS_SECONDS
+
     def global_position_int(
         self, message: mavlink.MAVLink_global_position_int_message, now: float
     ) -> tuple[Position | None, bool]:
@@ -132,7 +136,7 @@ class Positions:
         if message.lat == 0 and message.lon == 0:  # what autopilots say before the first fix
             return None, rebooted
         fix_type, accuracy, satellites = (
-            self._gps if now - self._gps_at <= GPS_SECONDS else (FixType.NO_GPS, UNKNOWN_ACCURACY, None)
+            self._gps if self.fix_known(now) else (FixType.NO_GPS, UNKNOWN_ACCURACY, None)
         )
         self._last = Position(
             message.lat / 1e7,

@@ -229,23 +229,30 @@ class Vehicle:
         pose = GeoPose(
             position.latitude,
             position.longitude,
-            self.link.clock() - timedelta(seconds=now - position.taken),
-            position.horizontal_accuracy,
-            position.fix_type,
             position.altitude,
             position.heading,
+            position.horizontal_accuracy,
+            position.fix_type,
+            self.link.clock() - timedelta(seconds=now - position.taken),
             position.satellites,
         )
         for reader in self._poses:
             reader.put(pose)
 
     async def _keep_positions_coming(self) -> None:
-        """Ask for positions where the autopilot sends none by itself; it may refuse."""
+        """Ask for positions, and for how good they are, where the autopilot does not send them; it may
+        refuse either."""
+        refused: dict[int, str] = {}
         while True:
             await asyncio.sleep(POSITION_SECONDS)
-            if not self.link.alive or time.monotonic() - self._moved_at < POSITION_SECONDS:
-                continue
-            for message_id in sorted(permits.INTERVALS):
+            now = time.monotonic()
+            known = {
+                permits.GPS_RAW_INT: self.station.fix_known(now),
+                permits.GLOBAL_POSITION_INT: now - self._moved_at < POSITION_SECONDS,
+            }
+            for message_id, comes in known.items():
+                if comes or not self.link.alive:
+                    continue
                 command = Command(
                     permits.SET_MESSAGE_INTERVAL,
                     (message_id, POSITION_INTERVAL),
@@ -254,8 +261,9 @@ class Vehicle:
                 try:
                     await self.link.command(command, "send its position")
                 except SourceError as error:
-                    log.info("drone.no_positions", reason=error.message)
-                    break
+                    if refused.get(message_id) != error.message:
+                        log.info("drone.no_positions", message=message_id, reason=error.message)
+                    refused[message_id] = error.message
 
 
 class DroneSource(SharedSource):

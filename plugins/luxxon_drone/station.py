@@ -152,6 +152,10 @@ class Station:
             self._send_heartbeat(unix_time)
         return events + self._finished()
 
+    def fix_known(self, now: float) -> bool:
+        """Whether the autopilot has lately told how good its fix is."""
+        return self._positions.fix_known(now)
+
     def due(self) -> float:
         """When :meth:`tick` is wanted next, if nothing is received before."""
         times = [self._heartbeat_due]

@@ -158,6 +158,35 @@ def test_check_asks_for_what_a_configuration_needs(line: Line) -> None:
     assert "--set" in out
 
 
+FAILING_CONFIG = """
+from luxxon_core.plugins import hookimpl
+from luxxon_core.testing import FakeConfig, FakeSourceType
+from pydantic import field_validator
+
+class Config(FakeConfig):
+    host: str
+
+    @field_validator("host")
+    @classmethod
+    def known(cls, value):
+        return {}[value]
+
+@hookimpl
+def luxxon_register_sources(register):
+    register(FakeSourceType(key="gate-one", Config=Config))
+    register(FakeSourceType(key="gate-two"))
+"""
+
+
+def test_check_goes_on_after_a_configuration_that_fails(line: Line) -> None:
+    module(line.plugins, "gate", FAILING_CONFIG)
+    status, out, err = line("check", "gate", "--set", "host=hunter2", "--source", "gate-one")
+    assert (status, err) == (1, "")
+    assert "FAILED gate-one: can be configured" in out
+    assert "gate-one: its configuration failed (KeyError)" in out
+    assert "hunter2" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -6,21 +6,29 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import av
 import pytest
+from av import VideoFrame
 from pydantic import SecretStr
 
+from luxxon_core.client import Luxxon
+from luxxon_core.kernel.clock import utc_now
+from luxxon_core.operator.camera import Camera
+from luxxon_core.operator.config import operate_table
+from luxxon_core.operator.rehearsal import rehearse
 from luxxon_core.source import (
     AudioPacket,
     AudioSource,
     DiscoveredDevice,
+    FixType,
     GeoPose,
     GimbalControl,
     GimbalFrame,
     HealthState,
+    MediaProfile,
     PoseSource,
     PtzControl,
     PtzStatus,
@@ -55,6 +63,47 @@ class TestVehicle(SourceConformance):
 class TestPlainCamera(SourceConformance):
     source_type = FakeSourceType(camera=FakeCamera)
     config = FakeConfig()
+
+
+class ByTheLetter(FakeVehicle):
+    """Written from camera-api.md alone: its limits have no defaults."""
+
+    async def frames(  # type: ignore[override]
+        self, profile: MediaProfile, max_width: int | None, max_fps: float | None
+    ) -> AsyncGenerator[VideoFrame, None]:
+        async with aclosing(super().frames(profile, max_width, max_fps)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def poses(self) -> AsyncGenerator[GeoPose, None]:
+        while True:
+            await asyncio.sleep(0.1)
+            yield GeoPose(50.8466, 4.3528, 31.5, 271.0, 2.5, FixType.RTK_FIXED, utc_now())
+
+
+class TestByTheLetter(SourceConformance):
+    source_type = FakeSourceType(camera=ByTheLetter)
+    config = FakeConfig()
+
+
+async def test_a_rehearsal_shows_a_source_by_the_letter() -> None:
+    kind, table = FakeSourceType(camera=ByTheLetter), operate_table("gate", {"lat": 50.8, "lng": 4.3})
+    camera = Camera("gate", kind, FakeConfig(), table, lambda: Luxxon("http://127.0.0.1:1"))
+    (told,) = await rehearse([camera], utc_now)
+    assert "error" not in told
+    assert told["picture"] == "320x180"
+
+
+async def test_a_pose_is_made_in_the_order_of_the_interface() -> None:
+    (pose,) = await take(ByTheLetter().poses(), 1)
+    assert (pose.latitude, pose.longitude, pose.altitude, pose.heading) == (50.8466, 4.3528, 31.5, 271.0)
+    assert (pose.horizontal_accuracy, pose.fix_type) == (2.5, FixType.RTK_FIXED)
+    assert pose.captured_at <= utc_now()
+    names = [one.name for one in fields(GeoPose)]
+    assert names == [
+        *("latitude", "longitude", "altitude", "heading", "horizontal_accuracy", "fix_type", "captured_at"),
+        "satellites",
+    ]
 
 
 # -- the fakes --------------------------------------------------------------------------------------------

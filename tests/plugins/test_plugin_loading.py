@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, field_validator
 
+from luxxon_core.operator.left_out import LeftOut
 from luxxon_core.plugins import PluginRegistry, hookimpl, load_plugins
-from luxxon_core.source import SourceConfig, SourceConfigError
+from luxxon_core.source import SourceConfig, SourceConfigError, SourceNotReady
 from luxxon_core.testing import FakeConfig, FakeSourceType
 
 
@@ -143,3 +144,53 @@ def test_a_wrong_spec_is_explained_in_a_line_without_its_values(
     assert reason in caught.value.message
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Answering(SourceConfig):
+    """Its validator looks up what may not be there."""
+
+    errors: ClassVar[dict[str, BaseException]] = {
+        "key": KeyError("hunter2"),
+        "os": ConnectionRefusedError("http://admin:hunter2@192.0.2.1/"),
+        "type": TypeError("hunter2"),
+        "exit": SystemExit("hunter2"),
+    }
+    password: str
+
+    @field_validator("password")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        raise cls.errors[value]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("key", "KeyError"),
+        ("os", "ConnectionRefusedError"),
+        ("type", "TypeError"),
+        ("exit", "SystemExit"),
+    ],
+)
+def test_a_validator_that_fails_leaves_its_camera_out_and_no_other(kind: str, told: str) -> None:
+    fake = FakeSourceType()
+    found = PluginRegistry({"cam": FakeSourceType(key="cam", Config=Answering), "fake": fake})  # type: ignore[arg-type]
+    left_out = LeftOut()
+    made = left_out.of(
+        [
+            ("gate", lambda: found.configure("cam", {"password": kind})),
+            ("door", lambda: found.configure("fake")),
+        ]
+    )
+    assert made == [(fake, FakeConfig())]
+    error = left_out.errors["gate"]
+    assert isinstance(error, SourceConfigError)
+    assert error.message == f"cam: its configuration failed ({told})"
+    assert "hunter2" not in f"{error!r} {error}"
+    assert error.__suppress_context__
+
+
+def test_a_validator_may_say_itself_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Answering.errors, "own", SourceNotReady("cam:busy", "the camera is updating"))
+    with pytest.raises(SourceNotReady, match="is updating"):
+        registry(Answering).configure("cam", {"password": "own"})

@@ -161,6 +161,10 @@ class SimulatedVehicle:
     place: Place | None = field(default_factory=Place)
     sends_positions: bool = True
     """False for an autopilot that sends none until it is asked to."""
+    sends_fixes: bool = True
+    """The same for GPS_RAW_INT."""
+    unanswered: frozenset[int] = frozenset()
+    """Messages whose request it passes over in silence."""
     primary: tuple[int, int] = (0, 0)
     results: dict[int, list[int | None]] = field(default_factory=dict)
     """By command: results to answer with, one after another, before it works; None for no answer at all."""
@@ -244,7 +248,7 @@ class SimulatedVehicle:
             if now >= beat:
                 beat = now + self.heartbeat_seconds
                 self._beat()
-            if now >= position and self.sends_positions:
+            if now >= position:
                 position = now + 1 / self.rate
                 self._tell_position()
 
@@ -277,23 +281,18 @@ class SimulatedVehicle:
         if place is None:
             return
         degrees = round(place.latitude * 1e7), round(place.longitude * 1e7), round(place.altitude * 1000)
-        self._send(
-            mavlink.MAVLink_gps_raw_int_message(
-                self.boot_ms * 1000,
-                place.fix_type,
-                *degrees,
-                place.eph,
-                65535,
-                0,
-                65535,
-                place.satellites,
-                h_acc=place.h_acc_mm,
+        quality = place.eph, 65535, 0, 65535, place.satellites
+        if self.sends_fixes:
+            self._send(
+                mavlink.MAVLink_gps_raw_int_message(
+                    self.boot_ms * 1000, place.fix_type, *degrees, *quality, h_acc=place.h_acc_mm
+                )
             )
-        )
         heading = 65535 if place.heading is None else round(place.heading * 100)
-        self._send(
-            mavlink.MAVLink_global_position_int_message(self.boot_ms, *degrees, 30_000, 0, 0, 0, heading)
-        )
+        if self.sends_positions:
+            self._send(
+                mavlink.MAVLink_global_position_int_message(self.boot_ms, *degrees, 30_000, 0, 0, 0, heading)
+            )
 
     def _take(self, message: Any) -> None:
         self.messages.append(message)
@@ -314,14 +313,17 @@ class SimulatedVehicle:
             codec,
         )
 
-    def _obey(self, message: Any) -> int:  # noqa: PLR0911 - one for each command
+    def _obey(self, message: Any) -> int | None:  # noqa: PLR0911 - one for each command
         to_camera = message.target_component == CAMERA
         if to_camera and not self.has_camera:
             return UNSUPPORTED
         if message.command == mavlink.MAV_CMD_REQUEST_MESSAGE:
+            if round(message.param1) in self.unanswered:
+                return None
             return self._requested(round(message.param1), round(message.param2), to_camera)
         if message.command == mavlink.MAV_CMD_SET_MESSAGE_INTERVAL:
-            self.sends_positions = True
+            self.sends_fixes |= round(message.param1) == mavlink.MAVLINK_MSG_ID_GPS_RAW_INT
+            self.sends_positions |= round(message.param1) == mavlink.MAVLINK_MSG_ID_GLOBAL_POSITION_INT
             return ACCEPTED
         if message.command == mavlink.MAV_CMD_SET_CAMERA_ZOOM and to_camera and self.has_zoom:
             self.zoomed.append((message.param1, message.param2))

@@ -7,10 +7,11 @@ import time
 
 import pytest
 from drone_links import Until, config, opened
-from luxxon_drone import controls
+from luxxon_drone import controls, exchange
 from pymavlink.dialects.v20 import common as mavlink
 from simulated_vehicle import BUSY, DENIED, FAILED, IN_PROGRESS, UNSUPPORTED, SimulatedVehicle
 
+from luxxon_core.controls.schemas import LONGEST_MOVE
 from luxxon_core.source import GimbalFrame, SourceConfigError, SourceError, SourceNotReady, ZoomKind
 
 
@@ -39,6 +40,66 @@ async def test_a_zoom_nobody_renews_stops_by_itself(
         assert 0.2 < time.monotonic() - started < 1.0
         await drone.set_zoom(ZoomKind.CONTINUOUS, -0.5)  # type: ignore[attr-defined]
     assert vehicle.zoomed[-1] == (1.0, 0.0)  # closing stops it, too
+
+
+def test_a_zoom_runs_as_long_as_a_session_may_ask_for() -> None:
+    assert controls.ZOOM_SECONDS > LONGEST_MOVE
+
+
+@pytest.mark.parametrize("results", [[DENIED], [None] * 4], ids=["refused", "lost"])
+@pytest.mark.parametrize(
+    ("kind", "value"), [(ZoomKind.CONTINUOUS, 0.0), (ZoomKind.RANGE, 50.0), (ZoomKind.CONTINUOUS, -1.0)]
+)
+async def test_a_zoom_that_could_not_be_stopped_stops_by_itself(
+    vehicle: SimulatedVehicle,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: ZoomKind,
+    value: float,
+    results: list[int | None],
+) -> None:
+    monkeypatch.setattr(controls, "ZOOM_SECONDS", 0.8)
+    monkeypatch.setattr(exchange, "ACK_SECONDS", 0.1)
+    async with await opened(config(vehicle)) as drone:
+        await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        vehicle.results[mavlink.MAV_CMD_SET_CAMERA_ZOOM] = list(results)
+        with pytest.raises(SourceError):
+            await drone.set_zoom(kind, value)  # type: ignore[attr-defined]
+        assert vehicle.zoomed == [(1.0, 1.0)]
+        await until(lambda: vehicle.zoomed[1:2] == [(1.0, 0.0)], 1.5)
+
+
+async def test_a_refused_renewal_does_not_put_the_end_off(
+    vehicle: SimulatedVehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "ZOOM_SECONDS", 0.6)
+    async with await opened(config(vehicle)) as drone:
+        await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        for _ in range(5):
+            await asyncio.sleep(0.2)
+            vehicle.results[mavlink.MAV_CMD_SET_CAMERA_ZOOM] = [] if vehicle.zoomed[1:] else [DENIED]
+            if vehicle.zoomed[1:]:
+                break
+            with pytest.raises(SourceError):
+                await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        assert vehicle.zoomed == [(1.0, 1.0), (1.0, 0.0)]
+
+
+async def test_a_zoom_that_was_stopped_or_renewed_is_not_stopped_again(
+    vehicle: SimulatedVehicle, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "ZOOM_SECONDS", 0.5)
+    async with await opened(config(vehicle)) as drone:
+        await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        await drone.set_zoom(ZoomKind.RANGE, 50.0)  # type: ignore[attr-defined]
+        await asyncio.sleep(0.8)
+        assert vehicle.zoomed == [(1.0, 1.0), (2.0, 50.0)]
+        await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        await asyncio.sleep(0.3)
+        await drone.set_zoom(ZoomKind.CONTINUOUS, 1.0)  # type: ignore[attr-defined]
+        await asyncio.sleep(0.3)
+        assert vehicle.zoomed[2:] == [(1.0, 1.0), (1.0, 1.0)]
+        await until(lambda: vehicle.zoomed[4:] == [(1.0, 0.0)], 1.0)
 
 
 async def test_the_gimbal_turns_with_the_vehicle_and_to_the_earth(

@@ -57,6 +57,14 @@ def test_a_position_without_word_of_its_quality_has_no_fix() -> None:
         assert position.fix_type is expected
 
 
+def test_whether_the_fix_is_known_is_not_whether_there_is_one() -> None:
+    positions = Positions()
+    positions.global_position_int(at(1000), 0.0)
+    assert not positions.fix_known(0.0)
+    positions.gps_raw_int(gps(fix=0), 1.0)
+    assert [positions.fix_known(now) for now in (1.0, 4.0, 4.1)] == [True, True, False]
+
+
 def test_a_lost_fix_is_told_at_once_with_the_old_position_as_old_as_it_is() -> None:
     positions = Positions()
     positions.gps_raw_int(gps(), 0.0)

@@ -17,7 +17,7 @@ from luxxon_drone.drone import DroneType
 from pydantic import ValidationError
 from pymavlink.dialects.v20 import common as mavlink
 from rtp_camera import RtpCamera
-from simulated_vehicle import BUSY, PtyWire, SimulatedVehicle, TcpWire, UdpWire
+from simulated_vehicle import BUSY, DENIED, PtyWire, SimulatedVehicle, TcpWire, UdpWire
 
 from luxxon_core.source import (
     FixType,
@@ -115,8 +115,37 @@ async def test_an_autopilot_that_sends_no_positions_is_asked_for_them(
     vehicle.sends_positions = False
     async with await opened(config(vehicle)) as drone, aclosing(drone.poses()) as poses:
         await next_pose(poses)
-        asked = {round(one.param1) for one in vehicle.commands_of(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL)}
-        assert asked <= {24, 33}
+        assert set(asked_of(vehicle)) == {33}
+
+
+def asked_of(vehicle: SimulatedVehicle) -> list[int]:
+    """The messages whose rate it was asked for."""
+    return [round(one.param1) for one in vehicle.commands_of(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL)]
+
+
+async def test_an_autopilot_that_sends_positions_alone_is_asked_how_good_they_are(
+    vehicle: SimulatedVehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ArduPilot with SRx_POSITION > 0 and SRx_EXT_STAT = 0."""
+    monkeypatch.setattr(source, "POSITION_SECONDS", 0.3)
+    vehicle.sends_fixes = False
+    async with await opened(config(vehicle)) as drone, aclosing(drone.poses()) as poses, asyncio.timeout(5):
+        while (await anext(poses)).fix_type is not FixType.FIX_3D:
+            pass
+        assert asked_of(vehicle) == [24]
+        await asyncio.sleep(0.7)
+        assert asked_of(vehicle) == [24], "both come: nothing is asked for"
+
+
+async def test_a_refusal_of_one_message_does_not_keep_it_from_asking_for_the_other(
+    vehicle: SimulatedVehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "POSITION_SECONDS", 0.3)
+    vehicle.sends_positions = vehicle.sends_fixes = False
+    vehicle.results[mavlink.MAV_CMD_SET_MESSAGE_INTERVAL] = [DENIED]
+    async with await opened(config(vehicle)) as drone, aclosing(drone.poses()) as poses:
+        await next_pose(poses)
+        assert asked_of(vehicle)[:2] == [24, 33]
 
 
 async def test_questions_lost_on_the_way_are_asked_again(

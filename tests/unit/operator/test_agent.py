@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from agent_market import BRUSSELS, ME, OTHER, Marketplace, Run, Session, Started, Until
 
 from luxxon_core.client import Luxxon
+from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.operator.agent import AgentState, OperatorAgent
 from luxxon_core.operator.marketplace import MarketplaceApi, SessionLike
+from luxxon_core.operator.rules import Rules
 from luxxon_core.source import FixType, GeoPose
 from luxxon_core.testing import FakeSource
 
@@ -162,11 +165,69 @@ async def test_a_camera_that_knows_its_place_moves_the_heartbeat(
 ) -> None:
     await run()
     now = datetime.now(UTC)
-    camera.pose.put_nowait(GeoPose(0.0, 0.0, now, 9999.0, fix_type=FixType.NO_FIX))
-    camera.pose.put_nowait(GeoPose(48.858, 2.294, now, 3.5))
+    camera.pose.put_nowait(GeoPose(0.0, 0.0, None, None, 9999.0, FixType.NO_FIX, now))
+    camera.pose.put_nowait(GeoPose(48.858, 2.294, None, None, 3.5, FixType.FIX_3D, now))
     await until(lambda: market.beats and market.beats[-1]["lat"] == 48.858)
     assert market.beats[-1]["accuracy_meters"] == 3.5
     assert not any(beat["lat"] == 0.0 for beat in market.beats)
+
+
+async def test_a_live_session_is_taken_up_before_the_camera_knows_its_place(
+    market: Marketplace, camera: FakeSource, edge: Any, until: Until
+) -> None:
+    """After a restart people are watching; to be on offer, it has to say where it is."""
+    agent = OperatorAgent(market, camera, ME, None, heartbeat_seconds=0.05)
+    task = asyncio.create_task(agent.run())
+    market.assign(Session("one", state="LIVE"), await edge.create())
+    await until(lambda: agent.status.publish.frames > 3)
+    assert (agent.status.state, agent.online.is_set()) == (AgentState.PUBLISHING, False)
+    assert market.availability == market.beats == []
+
+    camera.pose.put_nowait(GeoPose(48.858, 2.294, None, None, 3.5, FixType.FIX_3D, datetime.now(UTC)))
+    await until(lambda: market.beats and market.beats[-1]["session_id"] == "one")
+    assert market.availability[0][0] == "ONLINE"
+    assert agent.status.state is AgentState.PUBLISHING
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [one for one, _ in market.availability] == ["ONLINE", "OFFLINE"]
+    assert edge.publishers == 0
+
+
+async def test_a_new_session_waits_for_the_place(
+    market: Marketplace, camera: FakeSource, edge: Any, until: Until
+) -> None:
+    agent = OperatorAgent(market, camera, ME, None, rules=Rules(max_distance_meters=500))
+    task = asyncio.create_task(agent.run())
+    market.assign(Session("one", state="LIVE"), await edge.create())
+    market.assign(Session("two"), await edge.create())
+    await until(lambda: agent.status.session_id == "one")
+    market.move("one", "ENDED")
+    await until(lambda: agent.status.state is AgentState.STARTING)
+    await asyncio.sleep(0.2)
+    assert market.started == ["one"]
+    camera.pose.put_nowait(GeoPose(50.846, 4.352, None, None, 3.5, FixType.FIX_3D, datetime.now(UTC)))
+    await until(lambda: agent.status.session_id == "two")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_refusal_to_go_online_ends_it_also_in_the_middle_of_a_session(
+    market: Marketplace, camera: FakeSource, edge: Any, until: Until
+) -> None:
+    class Closed(Marketplace):
+        async def update(self, workspace_id: str, /, *, availability_state: str, **coverage: Any) -> None:
+            raise InvalidInput("workspace:coverage")
+
+    market.__class__ = Closed
+    agent = OperatorAgent(market, camera, ME, None)
+    task = asyncio.create_task(agent.run())
+    market.assign(Session("one", state="LIVE"), await edge.create())
+    await until(lambda: agent.status.publish.frames > 3)
+    camera.pose.put_nowait(GeoPose(50.846, 4.352, None, None, 3.5, FixType.FIX_3D, datetime.now(UTC)))
+    with pytest.raises(InvalidInput, match="coverage"):
+        await asyncio.wait_for(task, 5)
+    assert edge.publishers == 0
+    assert market.availability == [("OFFLINE", {})]
 
 
 def test_the_sdk_is_an_api_for_it() -> None:

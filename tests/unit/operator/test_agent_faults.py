@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from agent_market import BRUSSELS, ME, Marketplace, Run, Session, Until
+from structlog.testing import capture_logs
 
 from luxxon_core.client import ApiError
 from luxxon_core.kernel.errors import (
@@ -23,7 +25,7 @@ from luxxon_core.kernel.errors import (
 from luxxon_core.operator import serving
 from luxxon_core.operator.agent import AgentState, OperatorAgent
 from luxxon_core.operator.feed import SourceLost
-from luxxon_core.source import GeoPose, Health, HealthState, SourceConfigError
+from luxxon_core.source import FixType, GeoPose, Health, HealthState, SourceConfigError
 from luxxon_core.testing import FakeSource
 
 
@@ -139,11 +141,33 @@ async def test_a_position_that_breaks_does_not_take_the_operator_offline(
         task = asyncio.create_task(agent.run())
         await until(lambda: "ConnectionResetError" in (agent.status.last_error or ""))
         assert "hunter2" not in str(agent.status)
-        camera.pose.put_nowait(GeoPose(48.858, 2.294, datetime.now(UTC), 3.5))
+        camera.pose.put_nowait(GeoPose(48.858, 2.294, None, None, 3.5, FixType.FIX_3D, datetime.now(UTC)))
         await until(lambda: market.beats and market.beats[-1]["lat"] == 48.858)
         assert market.availability[-1][0] == "ONLINE"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KeyError("hunter2"), "the telemetry task failed (KeyError)"), (RevokedApiKey(), "API key revoked")],
+    ids=["a signer's own", "the marketplace's"],
+)
+async def test_telemetry_that_breaks_is_told_and_the_picture_goes_on(
+    market: Marketplace, edge: Any, run: Run, until: Until, error: Exception, told: str
+) -> None:
+    def sign(text: str) -> str:
+        raise error
+
+    with capture_logs() as logs:
+        agent = await run(sign=sign)
+        market.assign(Session(str(uuid4()), state="LIVE"), await edge.create())
+        await until(lambda: any(one["event"] == "agent.telemetry_ended" for one in logs))
+    (ended,) = [one for one in logs if one["event"] == "agent.telemetry_ended"]
+    assert told in ended["reason"]
+    assert "hunter2" not in str(logs)
+    frames = agent.status.publish.frames
+    await until(lambda: agent.status.publish.frames > frames + 3)
 
 
 async def test_a_stream_the_edge_does_not_know_is_not_asked_for_again_and_again(

@@ -65,7 +65,7 @@ class Flight:
     pose: asyncio.Queue[GeoPose] = field(default_factory=asyncio.Queue)
 
     def at(self, lat: float, lng: float, fix: FixType = FixType.FIX_3D) -> None:
-        self.pose.put_nowait(GeoPose(lat, lng, datetime.now(UTC), 3.0, fix_type=fix))
+        self.pose.put_nowait(GeoPose(lat, lng, None, None, 3.0, fix, datetime.now(UTC)))
 
     async def poses(self) -> Any:
         while True:
