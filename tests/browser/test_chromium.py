@@ -39,6 +39,22 @@ async def test_the_camera_is_seen_and_heard(
     await viewer.until("stats('inbound-rtp', 'audio').then((sound) => sound?.totalAudioEnergy > 0)")
 
 
+async def test_sound_that_comes_later_is_heard_without_asking_anew(
+    browser: Browser, peer_page: str, edge: RunningEdge
+) -> None:
+    """A picture alone is published, and then another with its microphone on."""
+    await browser.grant(peer_page, "videoCapture", "audioCapture")
+    live_input = await edge.create()
+    mute, loud, viewer = [await browser.page(peer_page) for _ in range(3)]
+    await mute.call("publish", live_input.whip_url, RED, "VP8")
+    await viewer.call("watch", live_input.whep_url)
+    await sees(viewer, RED)
+    await loud.call("publish", live_input.whip_url, "camera", "VP8")
+    await sees(viewer, GREEN)
+    await viewer.until("stats('inbound-rtp', 'audio').then((sound) => sound?.totalAudioEnergy > 0)")
+    assert await viewer.evaluate("peer.connectionState") == "connected"
+
+
 async def encoded(publisher: Page) -> int:
     frames: int = (await publisher.call("stats", "outbound-rtp", "video"))["framesEncoded"]
     return frames

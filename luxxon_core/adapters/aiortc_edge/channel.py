@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +28,9 @@ from luxxon_core.media.domain import Fault, Frame, MediaEvent, MediaEventKind
 MEDIA_TIMEOUT = 2.0
 """Seconds without video in RTP after which a live input counts as disconnected, whatever sound there is."""
 FRAME_LIFETIME = 5.0
+SOUND = sdp.Codec(111, "opus", 48000, 2)
+"""The one codec of sound: its stream is there before anybody publishes sound, so that viewers who agree to it
+hear it once somebody does."""
 MAX_REPLACED = 16
 """Remembered sessions of publishers who had to give way."""
 
@@ -67,9 +70,9 @@ class Channel:
         self.replaced: deque[str] = deque(maxlen=MAX_REPLACED)
         """Sessions of publishers that another one has taken over from."""
         self._context = context
-        self._streams: dict[str, Stream] = {}
         self._cname = secrets.token_hex(8)
         """One for sound and picture, by which receivers synchronise them (RFC 3550 §6.5.1)."""
+        self._streams = {"audio": self._make_stream("audio", SOUND)}
         self._snapshot: Snapshot | None = None
         self._picture: tuple[Frame, float] | None = None
         """With its monotonic arrival."""
@@ -123,10 +126,16 @@ class Channel:
             context.certificate,
             context.addresses,
             streams=self._streams,
+            published=set(self.publisher.inbounds),
             on_gone=self._viewer_gone,
         )
         self.sessions[viewer.session] = viewer
         return viewer
+
+    @property
+    def viewers(self) -> Iterator[Viewer]:
+        """Also those who are not connected yet, as they came."""
+        return (peer for peer in self.sessions.values() if isinstance(peer, Viewer))
 
     def _viewer_gone(self, viewer: Viewer) -> None:
         self.sessions.pop(viewer.session, None)
@@ -166,18 +175,22 @@ class Channel:
 
     def _open_stream(self, kind: str, inbound: Inbound, former: Stream | None) -> Stream:
         """A stream in a new codec. Viewers of the former one could not decode it: they must ask again."""
-        stream = self._streams[kind] = Stream(kind, inbound.codec, self._context.mux)
-        stream.cname = self._cname
+        stream = self._streams[kind] = self._make_stream(kind, inbound.codec)
         if former is not None:
             former.close()
-            for peer in list(self.sessions.values()):
-                if isinstance(peer, Viewer) and peer.watches(former):
-                    peer.close()
+            for viewer in list(self.viewers):
+                if viewer.watches(former):
+                    viewer.close()
         if kind == "video":
             if self._snapshot is not None:
                 self._snapshot.close()
             self._snapshot = Snapshot(inbound.codec.kind, self._context.executor, self._pictured)
             stream.tap = self._snapshot.take
+        return stream
+
+    def _make_stream(self, kind: str, codec: sdp.Codec) -> Stream:
+        stream = Stream(kind, codec, self._context.mux)
+        stream.cname = self._cname
         return stream
 
     # Media.

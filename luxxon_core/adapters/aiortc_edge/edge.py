@@ -34,9 +34,11 @@ SECRET_BYTES = 24
 DECODER_THREADS = 2
 MAX_PUBLISHERS = 4
 """Per live input: the present one, and successors on their way, the first of which goes for one more."""
-MAX_PENDING_VIEWERS = 256
-"""Per live input: viewers who have an answer but no connection yet. Counted apart from publishers, so that
-a URL for watching keeps nobody from publishing."""
+MAX_PENDING_VIEWERS = 2048
+"""Per live input: viewers who have an answer but no connection yet, of 24 KiB each. Counted apart from
+publishers, so that a URL for watching keeps nobody from publishing."""
+PATIENCE = 2.0
+"""Seconds that a viewer who has sent no authentic connectivity check keeps its place when others need one."""
 
 log = structlog.get_logger(__name__)
 
@@ -251,18 +253,23 @@ class AiortcEdge:
 
     def admit(self, side: Side, channel: Channel, offer: sdp.Offer) -> Peer:
         """Raises TooManyPeers, channel.NoPublisher or sdp.UnusableSdp."""
-        if self._taken(side, channel) >= self._max_peers:
-            raise TooManyPeers("The edge is full")
-        peers = list(channel.sessions.values())
         if side == "whip":
+            if self._taken(side, channel) >= self._max_peers:
+                raise TooManyPeers("The edge is full")
+            publishers = [peer for peer in channel.sessions.values() if isinstance(peer, Publisher)]
             publisher = channel.publish(offer)
-            publishers = [peer for peer in peers if isinstance(peer, Publisher)]
             if len(publishers) >= MAX_PUBLISHERS:  # a client that crashes and comes again is not kept waiting
                 next(peer for peer in publishers if peer is not channel.publisher).close()
             return publisher
-        if sum(peer.pending for peer in peers if not isinstance(peer, Publisher)) >= MAX_PENDING_VIEWERS:
-            raise TooManyPeers("Too many are about to watch this live input")
-        return channel.view(offer)
+        absent: Peer | None = None
+        if self._taken(side, channel) >= self._max_peers:
+            absent = _longest_absent(self._channels.values(), "The edge is full")
+        elif sum(peer.pending for peer in channel.viewers) >= MAX_PENDING_VIEWERS:
+            absent = _longest_absent([channel], "Too many are about to watch this live input")
+        viewer = channel.view(offer)
+        if absent is not None:
+            absent.close()
+        return viewer
 
     def _taken(self, side: Side, channel: Channel) -> int:
         """Viewers count for viewers alone, and a publisher who comes again takes nobody's place: who may
@@ -292,6 +299,17 @@ class AiortcEdge:
     def _base(self) -> str:
         url = self._public_url if isinstance(self._public_url, str) else self._public_url()
         return url.rstrip("/")
+
+
+def _longest_absent(channels: Iterable[Channel], full: str) -> Peer:
+    """The viewer who has been silent for longest since it got its answer: who never comes keeps nobody out.
+
+    Raises TooManyPeers, saying ``full``: all have come or may still be on their way.
+    """
+    absent = [viewer for channel in channels for viewer in channel.viewers if viewer.absent_for >= PATIENCE]
+    if not absent:
+        raise TooManyPeers(full)
+    return max(absent, key=lambda viewer: viewer.absent_for)
 
 
 async def _end(channels: Sequence[Channel]) -> None:

@@ -46,14 +46,23 @@ class Sink(Protocol):
 
 class Inbound:
     def __init__(
-        self, kind: str, codec: sdp.Codec, send_rtcp: Callable[[bytes], None], max_bitrate: int
+        self,
+        kind: str,
+        codec: sdp.Codec,
+        send_rtcp: Callable[[bytes], None],
+        max_bitrate: int,
+        *,
+        reduced_size: bool = False,
     ) -> None:
-        """``max_bitrate`` in bit/s is what video is asked to stay below."""
+        """``max_bitrate`` in bit/s is what video is asked to stay below. ``reduced_size``: the peer takes
+        feedback without a report before it (RFC 5506)."""
         self.kind, self.codec = kind, codec
         self.sink: Sink | None = None
         self.keyframe_seen = False
         self._send, self._max_bitrate = send_rtcp, max_bitrate
         self._reporter = secrets.randbits(32)
+        self._name = rtp.source_description(self._reporter, secrets.token_hex(8))
+        self._before_feedback = b"" if reduced_size else rtp.receiver_report(self._reporter) + self._name
         self._video = kind == "video"
         self._ssrc: int | None = None
         self._top = self._base = 0
@@ -73,6 +82,10 @@ class Inbound:
     def parties(self) -> tuple[int, int]:
         """SSRC of our reports, and of the media they are about."""
         return self._reporter, self._ssrc or 0
+
+    def send_feedback(self, feedback: bytes) -> None:
+        """In a compound where the peer wants one (RFC 3550 §6.1)."""
+        self._send(self._before_feedback + feedback)
 
     def receive(self, packet: rtp.RtpPacket, *, rtx: bool, now: float) -> bool:
         """Take one packet of the stream, or of its retransmissions. Whether it brought media to the sink."""
@@ -136,7 +149,7 @@ class Inbound:
         if self._video and self._ssrc is not None:
             for at in range(0, len(sequences), NACK_BATCH):
                 batch = [sequence & 0xFFFF for sequence in sequences[at : at + NACK_BATCH]]
-                self._send(rtp.nack(self._reporter, self._ssrc, batch))
+                self.send_feedback(rtp.nack(self._reporter, self._ssrc, batch))
 
     def _measure_jitter(self, timestamp: int, now: float) -> None:
         """RFC 3550 A.8. A step beyond 10 s is another clock, not jitter."""
@@ -160,7 +173,7 @@ class Inbound:
         interval = KEYFRAME_INTERVAL if self.keyframe_seen else FIRST_KEYFRAME_INTERVAL
         if self._keyframe_wanted and self._ssrc is not None and now - self._keyframe_asked >= interval:
             self._keyframe_wanted, self._keyframe_asked = False, now
-            self._send(rtp.picture_loss(self._reporter, self._ssrc))
+            self.send_feedback(rtp.picture_loss(self._reporter, self._ssrc))
 
     def tick(self, now: float) -> None:
         """To be called every 50 ms: requests that are due, and the reports of each second."""
@@ -170,9 +183,10 @@ class Inbound:
         self._ask_again(now)
         if now - self._reported_at >= REPORT_INTERVAL:
             self._reported_at = now
-            self._send(rtp.receiver_report(self._reporter, self._reception(now)))
+            compound = rtp.receiver_report(self._reporter, self._reception(now)) + self._name
             if "goog-remb" in self.codec.feedback:
-                self._send(rtp.remb(self._reporter, self._max_bitrate, self._ssrc))
+                compound += rtp.remb(self._reporter, self._max_bitrate, self._ssrc)
+            self._send(compound)
 
     def _ask_again(self, now: float) -> None:
         due = [lost for lost, (_, at) in self._missing.items() if at <= now]

@@ -76,10 +76,11 @@ def _h264_starts_keyframe(payload: bytes) -> bool:
 
 
 def _h264_units(payload: bytes) -> Iterator[bytes]:
-    """NAL units of one payload with start codes; a fragment's continuation without."""
-    if len(payload) < 2:
+    """NAL units of one payload with start codes; a fragment's continuation without. The end of a sequence or
+    stream is a unit of one byte (H.264 §7.3.1)."""
+    kind = payload[0] & 31 if payload else 0
+    if len(payload) < 2 and kind in (STAP_A, FU_A):
         raise PayloadError("NAL unit cut short")
-    kind = payload[0] & 31
     if 1 <= kind <= 23:
         yield START_CODE
         yield payload

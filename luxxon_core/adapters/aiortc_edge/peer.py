@@ -79,6 +79,11 @@ class Peer(ABC):
         """The handshake is not over yet."""
         return self.route.keys is None
 
+    @property
+    def absent_for(self) -> float:
+        """Seconds since the answer without an authentic connectivity check; 0 once one has come."""
+        return 0.0 if self.route.address else time.monotonic() - self.heard
+
     # What a subclass provides.
 
     @abstractmethod
@@ -123,15 +128,26 @@ class Peer(ABC):
             self._task = self._loop.create_task(self._run(), name=f"edge-{self.role}")
             self._task.add_done_callback(self._finished)
 
-    def restarts(self, ice: sdp.IceCredentials | None) -> bool:
+    def restarts(self, ice: sdp.IceCredentials) -> bool:
         """Whether a fragment with these credentials of the peer starts ICE anew (RFC 9725 §4.3.3)."""
-        return ice is not None and ice != self._remote_ice
+        return ice != self._remote_ice
+
+    @property
+    def restart_pending(self) -> bool:
+        """ICE was restarted, and the peer has not used our new credentials yet."""
+        return len(self._ufrags) > 1
 
     def restart_ice(self, remote: sdp.IceCredentials) -> str:
         """New credentials (RFC 8445 §9), valid beside the old ones until the peer uses them.
 
-        ``remote`` are the peer's new ones. Returns the SDP fragment that tells ours.
+        ``remote`` are the peer's new ones; those that it has already change nothing. Returns the SDP fragment
+        that tells ours.
         """
+        if self.restarts(remote):
+            self._renew(remote)
+        return sdp_fragment.restart_fragment(self._offer, self._agreed, self._local)
+
+    def _renew(self, remote: sdp.IceCredentials) -> None:
         self._remote_ice = remote
         self._local = replace(self._local, ice=_credentials())
         self._ufrags.append(self._local.ice.ufrag)
@@ -140,7 +156,6 @@ class Peer(ABC):
             self._ufrags.remove(old)
         self._mux.register(self._local.ice.ufrag, self._local.ice.password, self)
         self.etag = f'"{secrets.token_hex(8)}"'
-        return sdp_fragment.restart_fragment(self._offer, self._agreed, self._local)
 
     # DTLS: the pipe of private.DtlsConnection.
 

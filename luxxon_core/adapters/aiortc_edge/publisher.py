@@ -64,7 +64,7 @@ class Publisher(Peer):
         if (codec := sdp_answer.publisher_codec(media)) is None:
             known = ", ".join(sdp_answer.codecs_for(media.kind)).upper()
             raise sdp.UnusableSdp(f"no {media.kind} in {known} is offered")
-        self._expect(media.kind, codec)
+        self._expect(media, codec)
         if media.kind == "video":
             codec = sdp_answer.start_bitrate_hint(codec, min(START_KILOBITS, self._max_bitrate // 1000))
         return sdp_answer.Accepted(codec, "recvonly", self._congestion_feedback(media, codec))
@@ -79,8 +79,10 @@ class Publisher(Peer):
         agreed = f"rtcp-fb:{codec.payload_type} {transport_cc.FEEDBACK}"
         return f"extmap:{identifier} {transport_cc.URI}", agreed
 
-    def _expect(self, kind: str, codec: sdp.Codec) -> None:
-        inbound = self.inbounds[kind] = Inbound(kind, codec, self.send_rtcp, self._max_bitrate)
+    def _expect(self, media: sdp.Media, codec: sdp.Codec) -> None:
+        inbound = self.inbounds[media.kind] = Inbound(
+            media.kind, codec, self.send_rtcp, self._max_bitrate, reduced_size=media.rtcp_rsize
+        )
         self._by_payload_type[codec.payload_type] = inbound, False
         if codec.rtx is not None:
             self._by_payload_type[codec.rtx] = inbound, True
@@ -111,8 +113,9 @@ class Publisher(Peer):
             inbound.tick(now)
         if self._arrivals is not None and now - self._arrivals_at >= transport_cc.INTERVAL:
             self._arrivals_at = now
-            for message in self._arrivals.feedback(*self.inbounds["video"].parties):
-                self.send_rtcp(message)
+            video = self.inbounds["video"]
+            for message in self._arrivals.feedback(*video.parties):
+                video.send_feedback(message)
         self._on_tick(self, now)
 
     def gone(self) -> None:

@@ -84,7 +84,7 @@ def condition(request: web.Request) -> Condition:
     """Raises Refused: the request is not conditional (RFC 6585 §3)."""
     values = request.headers.getall("If-Match", ())
     if not values:
-        raise Refused(428, "If-Match is required: the session's ETag, or * to restart ICE")
+        raise Refused(428, "If-Match is required: the session's ETag, or *")
     return Condition(", ".join(values))
 
 

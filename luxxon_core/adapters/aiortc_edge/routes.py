@@ -194,7 +194,8 @@ class _Side:
         if not asked.holds(peer.etag):  # reading took time
             raise Refused(412, "The ICE session is another by now")
         ice = fragment.ice
-        if ice is None or not (asked.any or peer.restarts(ice)):
+        repeated = asked.any and peer.restart_pending  # the client has missed our answer
+        if ice is None or not (repeated or peer.restarts(ice)):
             return web.Response(status=204, headers=COMMON)
         body = peer.restart_ice(ice).encode()
         return web.Response(body=body, content_type=SDP_FRAGMENT, headers={**COMMON, "ETag": peer.etag})

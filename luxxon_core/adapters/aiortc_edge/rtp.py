@@ -172,15 +172,19 @@ def parse_sender_info(packet: RtcpPacket) -> SenderInfo:
     return SenderInfo(*unpack_from("!LQL", packet.body))
 
 
-def parse_nack(packet: RtcpPacket) -> tuple[int, list[int]]:
-    """Media SSRC and the sequence numbers asked for (RFC 4585 §6.2.1). Raises RtpError if cut short."""
-    media = feedback_target(packet)
-    lost: list[int] = []
-    for at in range(8, len(packet.body) - 3, 4):
-        first, mask = unpack_from("!HH", packet.body, at)
-        lost.append(first)
-        lost += [(first + i + 1) & 0xFFFF for i in range(16) if mask >> i & 1]
-    return media, lost
+def parse_nack(packet: RtcpPacket) -> tuple[int, Iterator[int]]:
+    """Media SSRC and the sequence numbers asked for (RFC 4585 §6.2.1), as many as the caller has a use for:
+    one packet can name 6,000. Raises RtpError if cut short."""
+    return feedback_target(packet), _lost(packet.body)
+
+
+def _lost(body: bytes) -> Iterator[int]:
+    for at in range(8, len(body) - 3, 4):
+        first, mask = unpack_from("!HH", body, at)
+        yield first
+        for distance in range(1, mask.bit_length() + 1):
+            if mask >> distance - 1 & 1:
+                yield first + distance & 0xFFFF
 
 
 def feedback_target(packet: RtcpPacket) -> int:
@@ -208,9 +212,16 @@ def picture_loss(sender: int, media: int) -> bytes:
     return rtcp_packet(PAYLOAD_FEEDBACK, PICTURE_LOSS, pack("!LL", sender, media))
 
 
-def receiver_report(sender: int, reception: Reception) -> bytes:
+def receiver_report(sender: int, reception: Reception | None = None) -> bytes:
+    """Without a ``reception`` an empty one: it begins a compound when there is nothing to report (RFC 3550
+    §6.1)."""
+    blocks = [] if reception is None else [_report_block(reception)]
+    return rtcp_packet(RECEIVER_REPORT, len(blocks), pack("!L", sender) + b"".join(blocks))
+
+
+def _report_block(reception: Reception) -> bytes:
     lost = max(-0x800000, min(0x7FFFFF, reception.lost)) & 0xFFFFFF
-    block = pack(
+    return pack(
         "!LLLLLL",
         reception.ssrc,
         reception.fraction_lost << 24 | lost,
@@ -219,7 +230,6 @@ def receiver_report(sender: int, reception: Reception) -> bytes:
         reception.last_report,
         reception.delay & 0xFFFFFFFF,
     )
-    return rtcp_packet(RECEIVER_REPORT, 1, pack("!L", sender) + block)
 
 
 def sender_report(info: SenderInfo, packets: int, octets: int) -> bytes:

@@ -59,11 +59,12 @@ def codecs_for(kind: str) -> tuple[str, ...]:
 
 
 def publisher_codec(media: Media) -> Codec | None:
-    """The codec in which we take a publisher's media: its first choice among those we can show pictures of,
-    else the first that can be forwarded."""
+    """The codec in which we take a publisher's media: the first of those that every viewer has to play (RFC
+    7742 §5), since nothing is transcoded for those who play no other; else the first that can be forwarded.
+    That is a reason to leave the order of the offer (RFC 3264 §6.1)."""
     offered = [codec for codec in media.codecs if codec.kind in codecs_for(media.kind)]
-    shown = [codec for codec in offered if codec.kind in ("h264", "vp8")]
-    return next(iter(shown or offered), None)
+    common = [codec for codec in offered if codec.kind in ("h264", "vp8")]
+    return next(iter(common or offered), None)
 
 
 def viewer_codec(media: Media, published: Codec) -> Codec | None:

@@ -45,7 +45,8 @@ def parse_fragment(text: str) -> Fragment:
     Raises:
         MalformedSdp: it breaks the grammar of RFC 8840 §9.2.
     """
-    lines = lines_of(text)
+    # Scripts that write "a=" before each candidate do so before Firefox's last one, which is empty.
+    lines = [line for line in lines_of(text) if line.rstrip() != "a="]
     if not lines or len(lines) > MAX_LINES:
         raise MalformedSdp("no SDP fragment, or one of too many lines")
     for line in lines:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from struct import pack
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ REPLAY_BATCH = 24
 REPLAY_INTERVAL = 0.004
 """Pace of a replay: 6,000 packets/s, which a default receive buffer survives."""
 RESEND_RATE = 1000.0
-"""Retransmissions a second that one viewer may ask for, and as many at once."""
+"""Packets a second that one viewer may ask for again, and as many at once."""
 REPORT_RATE = 200.0
 """RTCP compounds a second that are read of one viewer, and as many at once; browsers send 20 to 60."""
 
@@ -239,15 +239,16 @@ class Stream:
             if not group:
                 del self._groups[key]
 
-    def resend(self, subscription: Subscription, lost: Sequence[int], now: float) -> None:
-        """Answer a viewer's NACK from the history, on its RTX stream if it has one."""
+    def resend(self, subscription: Subscription, lost: Iterable[int], now: float) -> None:
+        """Answer a viewer's NACK from the history, on its RTX stream if it has one. What is not there counts
+        too, or asking for it would cost nothing but our time."""
         packets = []
         for number in lost:
+            if not subscription.may_resend(now):
+                break
             sent = self._recall(self._head - (self._head - number & 0xFFFF))
             if sent is None:
                 continue
-            if not subscription.may_resend(now):
-                break
             if subscription.rtx is None:
                 first = bytes((rtp.VERSION, sent.marker | subscription.payload_type))
                 packets.append(first + self._tail(sent))

@@ -178,14 +178,14 @@ class Subscriber:
                 continue
             for codec in media.codecs:
                 if codec.kind in sdp.VIDEO_CODECS:
-                    self._expect(codec)
+                    self._expect(media, codec)
             if self._by_payload_type:
                 return media
         raise NothingToWatch(406)
 
-    def _expect(self, codec: sdp.Codec) -> None:
+    def _expect(self, media: sdp.Media, codec: sdp.Codec) -> None:
         """The answer may leave the choice open: the packets make it."""
-        inbound = Inbound("video", codec, self._send_rtcp, MAX_BITRATE)
+        inbound = Inbound("video", codec, self._send_rtcp, MAX_BITRATE, reduced_size=media.rtcp_rsize)
         self._by_payload_type[codec.payload_type] = inbound, False
         if codec.rtx is not None:
             self._by_payload_type[codec.rtx] = inbound, True

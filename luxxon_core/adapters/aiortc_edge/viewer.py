@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from luxxon_core.adapters.aiortc_edge import private, rtp, sdp, sdp_answer
 from luxxon_core.adapters.aiortc_edge.mux import Mux
@@ -21,10 +21,12 @@ class Viewer(Peer):
         addresses: tuple[str, ...],
         *,
         streams: Mapping[str, Stream],
+        published: Set[str],
         on_gone: Callable[[Viewer], None],
     ) -> None:
-        """``streams``: what is published, by kind. Raises sdp.UnusableSdp without a codec in common."""
-        self._streams = dict(streams)
+        """``streams``: by kind, also of what may come later; ``published``: the kinds that flow at present.
+        Raises sdp.UnusableSdp when the offer has no codec of these."""
+        self._streams, self._published = dict(streams), published
         self._subscriptions: dict[int, tuple[Stream, Subscription]] = {}
         self._on_gone = on_gone
         self._wanted: dict[str, sdp.Codec] = {}
@@ -35,31 +37,20 @@ class Viewer(Peer):
             self._subscriptions[stream.ssrc] = stream, Subscription(self.route, codec.payload_type, codec.rtx)
 
     def accept(self, offer: sdp.Offer) -> Mapping[int, sdp_answer.Accepted]:
-        """What is published, in the viewer's payload types. What is not (yet) is agreed to all the same, as
-        the answer is sendonly throughout; what could not be decoded is rejected."""
+        """What is published, in the viewer's payload types, and sound that is not (yet) likewise: the answer
+        is sendonly throughout. What could not be decoded is rejected."""
         agreed: dict[int, sdp_answer.Accepted] = {}
-        kinds: set[str] = set()
         for index, media in sdp.usable_media(offer):
-            if media.direction not in ("sendrecv", "recvonly") or media.kind in kinds:
+            if media.direction not in ("sendrecv", "recvonly") or media.kind in self._wanted:
                 continue
-            if (stream := self._streams.get(media.kind)) is None:
-                silent = sdp_answer.publisher_codec(media)
-                if silent is not None:
-                    agreed[index] = sdp_answer.Accepted(silent, "sendonly", (self._msid(media.kind),))
-                    kinds.add(media.kind)
-            elif (codec := sdp_answer.viewer_codec(media, stream.codec)) is not None:
+            stream = self._streams[media.kind]
+            if (codec := sdp_answer.viewer_codec(media, stream.codec)) is not None:
                 self._wanted[media.kind] = codec
-                sources = (self._msid(media.kind), *_source_lines(stream, codec))
-                agreed[index] = sdp_answer.Accepted(codec, "sendonly", sources)
-                kinds.add(media.kind)
-        if not self._wanted:
-            published = ", ".join(stream.codec.name for stream in self._streams.values())
+                agreed[index] = sdp_answer.Accepted(codec, "sendonly", tuple(_source_lines(stream, codec)))
+        if not self._published & self._wanted.keys():
+            published = ", ".join(self._streams[kind].codec.name for kind in sorted(self._published))
             raise sdp.UnusableSdp(f"no codec in common with what is published: {published}")
         return agreed
-
-    def _msid(self, kind: str) -> str:
-        """One MediaStream for sound and picture, which is what keeps them in time with each other."""
-        return f"msid:{next(iter(self._streams.values())).cname} {kind}"
 
     def watches(self, stream: Stream) -> bool:
         return stream.ssrc in self._subscriptions
@@ -93,10 +84,11 @@ class Viewer(Peer):
         self._on_gone(self)
 
 
-def _source_lines(stream: Stream, codec: sdp.Codec) -> tuple[str, ...]:
-    """RFC 5576: the SSRCs, so that a receiver knows the retransmissions before the first of them."""
-    lines = [f"ssrc:{stream.ssrc} cname:{stream.cname}"]
+def _source_lines(stream: Stream, codec: sdp.Codec) -> Iterator[str]:
+    """One MediaStream for sound and picture, which is what keeps them in time with each other; and the SSRCs
+    (RFC 5576), so that a receiver knows them before the first packet or retransmission."""
+    yield f"msid:{stream.cname} {stream.kind}"
+    yield f"ssrc:{stream.ssrc} cname:{stream.cname}"
     if codec.rtx is not None:
-        lines.append(f"ssrc:{stream.rtx_ssrc} cname:{stream.cname}")
-        lines.append(f"ssrc-group:FID {stream.ssrc} {stream.rtx_ssrc}")
-    return tuple(lines)
+        yield f"ssrc:{stream.rtx_ssrc} cname:{stream.cname}"
+        yield f"ssrc-group:FID {stream.ssrc} {stream.rtx_ssrc}"

@@ -10,8 +10,9 @@ import aioice.stun
 import pytest
 from edge_peers import SDP, Service, connect, offer, peer, send_h264, serving, until
 
+from luxxon_core.adapters.aiortc_edge import edge as edge_module
 from luxxon_core.adapters.aiortc_edge import peer as peer_module
-from luxxon_core.adapters.aiortc_edge.edge import MAX_PENDING_VIEWERS, MAX_PUBLISHERS
+from luxxon_core.adapters.aiortc_edge.edge import MAX_PUBLISHERS
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -108,6 +109,9 @@ async def test_ice_restarts_with_new_credentials(service: Service) -> None:
         assert await answered(port, *old)  # until the new ones are used
         assert await answered(port, *new)
         assert not await answered(port, *old)
+        trickle = fragment + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=candidate:\r\n"
+        async with service.http.patch(session, data=trickle, headers=headers) as answer:
+            assert answer.status == 204 and "ETag" not in answer.headers  # the restart has been taken up
         assert pc.connectionState == "connected"
 
 
@@ -168,29 +172,96 @@ async def test_an_edge_full_of_viewers_keeps_no_publisher_out() -> None:
         assert await post(first.whep_url, watching) == 503
 
 
-async def test_offers_that_never_connect_leave_room_for_others(
+async def test_a_crowd_may_come_at_once(service: Service) -> None:
+    """All viewers of a popular input POST again after a failure of the network, before any is connected."""
+    live_input = await service.edge.create()
+    async with peer() as one, peer() as two:
+        send_h264(one)
+        await connect(service.http, one, live_input.whip_url)
+        two.addTransceiver("video", "recvonly")
+        watching = await offer(two)
+        crowd = [post(service, live_input.whep_url, watching) for _ in range(1000)]
+        assert {status for status, _, _ in await asyncio.gather(*crowd)} == {201}
+
+
+async def post(service: Service, url: str, text: str) -> tuple[int, str, str]:
+    """Status, session URL and answer."""
+    async with service.http.post(url, data=text, headers=SDP) as answer:
+        assert ("Retry-After" in answer.headers) == (answer.status == 503)
+        return answer.status, answer.headers.get("Location", ""), await answer.text()
+
+
+async def test_viewers_who_never_come_give_their_places_to_others(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL in the wrong hands neither fills the edge nor shuts out the other side; places come back."""
+    """A URL in the wrong hands shuts nobody out for long; who is on the way keeps its place."""
+    monkeypatch.setattr(edge_module, "MAX_PENDING_VIEWERS", 4)
+    monkeypatch.setattr(edge_module, "PATIENCE", 1.0)
+    live_input = await service.edge.create()
+    url = live_input.whep_url
+    async with peer() as one, peer() as two, peer() as three:
+        send_h264(one)
+        await connect(service.http, one, live_input.whip_url)
+        await service.first_frame(live_input)
+        two.addTransceiver("video", "recvonly")
+        watching = await offer(two)
+        sessions = []
+        for _ in range(4):
+            status, session, text = await post(service, url, watching)
+            sessions.append(session)
+            assert status == 201
+        port = int(next(line for line in text.split("\r\n") if "candidate" in line).split()[5])
+        assert await answered(port, *credentials(text))  # the last one is on its way
+        assert (await post(service, url, watching))[0] == 503, "the others may be, too"
+        await asyncio.sleep(1.0)
+        three.addTransceiver("video", "recvonly")
+        await connect(service.http, three, url)
+        await until(lambda: three.connectionState == "connected")
+        assert [await there(service, each) for each in sessions] == [404, 204, 204, 204], "the oldest went"
+        assert [(await post(service, url, watching))[0] for _ in range(4)] == [201, 201, 201, 503]
+        assert [await there(service, each) for each in sessions] == [404, 404, 404, 204]
+        assert three.connectionState == "connected"
+
+
+async def there(service: Service, session: str) -> int:
+    async with service.http.get(session) as answer:
+        return answer.status
+
+
+async def test_viewers_who_never_come_do_not_keep_an_edge_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor those of another live input."""
+    monkeypatch.setattr(edge_module, "PATIENCE", 1.0)
+    async with serving(max_peers=4) as service, peer() as one, peer() as two:
+        first, second = await service.edge.create(), await service.edge.create()
+        send_h264(one)
+        two.addTransceiver("video", "recvonly")
+        sending, watching = await offer(one), await offer(two)
+        for each in (first, second):
+            assert (await post(service, each.whip_url, sending))[0] == 201
+        assert [(await post(service, first.whep_url, watching))[0] for _ in range(3)] == [201, 201, 503]
+        await asyncio.sleep(1.0)
+        assert (await post(service, second.whep_url, "v=0"))[0] == 400
+        assert service.edge.stats().viewers == 2, "a bad offer costs nobody's place"
+        assert [(await post(service, second.whep_url, watching))[0] for _ in range(3)] == [201, 201, 503]
+
+
+async def test_offers_that_never_connect_keep_no_publisher_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those of viewers nor those of publishers; places come back."""
+    monkeypatch.setattr(edge_module, "MAX_PENDING_VIEWERS", 2)
     live_input, other = await service.edge.create(), await service.edge.create()
-
-    async def post(url: str, text: str) -> int:
-        async with service.http.post(url, data=text, headers=SDP) as answer:
-            assert ("Retry-After" in answer.headers) == (answer.status == 503)
-            return answer.status
-
     async with peer() as one, peer() as two:
         send_h264(one)
         two.addTransceiver("video", "recvonly")
         sending, watching = await offer(one), await offer(two)
-        monkeypatch.setattr(peer_module, "CONNECT_TIMEOUT", 1.0)
-        assert await post(other.whip_url, sending) == 201
-        await until(lambda: service.edge.stats().publishers == 0, timeout=3)
-        monkeypatch.undo()
-        assert await post(live_input.whip_url, sending) == 201
-        viewers = [await post(live_input.whep_url, watching) for _ in range(MAX_PENDING_VIEWERS + 1)]
-        assert viewers == [201] * MAX_PENDING_VIEWERS + [503]
-        publishers = [await post(live_input.whip_url, sending) for _ in range(MAX_PUBLISHERS + 2)]
-        assert set(publishers) == {201}
+        with monkeypatch.context() as patch:
+            patch.setattr(peer_module, "CONNECT_TIMEOUT", 1.0)
+            assert (await post(service, other.whip_url, sending))[0] == 201
+            await until(lambda: service.edge.stats().publishers == 0, timeout=3)
+        assert (await post(service, live_input.whip_url, sending))[0] == 201
+        assert [(await post(service, live_input.whep_url, watching))[0] for _ in range(3)] == [201, 201, 503]
+        publishers = [await post(service, live_input.whip_url, sending) for _ in range(MAX_PUBLISHERS + 2)]
+        assert {status for status, _, _ in publishers} == {201}
         assert service.edge.stats().publishers == MAX_PUBLISHERS
-        assert await post(other.whip_url, sending) == 201
+        assert (await post(service, other.whip_url, sending))[0] == 201

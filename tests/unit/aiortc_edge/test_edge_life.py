@@ -180,6 +180,28 @@ async def test_close_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
 
 
+async def test_sound_reaches_viewers_who_came_while_there_was_none(service: Service) -> None:
+    """The publisher comes again with its microphone on: nobody has to ask anew."""
+    live_input = await service.edge.create()
+    async with peer() as mute, peer() as loud, peer() as viewer:
+        send_h264(mute)
+        await connect(service.http, mute, live_input.whip_url)
+        await service.first_frame(live_input)
+        for kind in ("video", "audio"):
+            viewer.addTransceiver(kind, "recvonly")
+        await connect(service.http, viewer, live_input.whep_url)
+        picture, sound = (receiver.track for receiver in viewer.getReceivers())
+        await picture.recv()
+        send_h264(loud)
+        loud.addTransceiver(AudioStreamTrack(), "sendonly")
+        await connect(service.http, loud, live_input.whip_url)
+        async with asyncio.timeout(5):
+            for _ in range(20):
+                await sound.recv()
+            await picture.recv()
+        assert viewer.connectionState == "connected"
+
+
 async def test_nothing_of_a_publisher_with_sound_outlives_a_takeover_without(service: Service) -> None:
     live_input = await service.edge.create()
     before = set(map(id, _publishers()))

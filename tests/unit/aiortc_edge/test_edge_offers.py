@@ -118,8 +118,20 @@ async def test_viewers_of_one_kind_alone(service: Service) -> None:
         assert (media.kind, media.direction) == (kind, "sendonly")
     both = await answered(service, silent.whep_url, offered("chromium_views"))
     assert [media.direction for media in both.media] == ["sendonly", "sendonly"]
-    assert section(both, "video").ssrc and not section(both, "audio").ssrc
     assert await refused(service, silent.whep_url, sound) == 422
+
+
+async def test_sound_that_comes_later_keeps_what_the_answer_said(service: Service) -> None:
+    """RFC 5576: whoever watches already and whoever comes then hear the same SSRC. RFC 9725 §4.4.2: in the
+    one MediaStream."""
+    live_input = await service.edge.create()
+    await answered(service, live_input.whip_url, offered("ffmpeg_publishes_video_only"))
+    before = await answered(service, live_input.whep_url, offered("chromium_views"))
+    await answered(service, live_input.whip_url, offered("obs_publishes"))
+    after = await answered(service, live_input.whep_url, offered("chromium_views"))
+    (told,), (later,) = section(before, "audio").ssrc, section(after, "audio").ssrc
+    assert (told.ssrc, told.cname) == (later.ssrc, later.cname)
+    assert {media.msid.split()[0] for media in before.media if media.msid} == {told.cname}
 
 
 async def test_a_viewer_without_any_codec_of_the_publisher_is_refused(service: Service) -> None:

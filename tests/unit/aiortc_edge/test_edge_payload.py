@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luxxon_core.adapters.aiortc_edge import payload
-from luxxon_core.adapters.aiortc_edge.decoder import DECODERS
+from luxxon_core.adapters.aiortc_edge.decoder import DECODERS, Decoder, Unit
 
 CODECS = st.sampled_from(["h264", "vp8", "vp9", "av1", "opus", ""])
 
@@ -48,10 +48,19 @@ def test_fragments_are_joined_under_the_original_header() -> None:
     assert [payload.starts_keyframe("h264", part) for part in parts] == [True, False, False]
 
 
+@pytest.mark.parametrize("end", [b"\x0a", b"\x0b"], ids=["sequence", "stream"])
+def test_the_end_of_a_sequence_in_one_byte_spoils_no_picture(end: bytes) -> None:
+    (unit,) = encode("h264", [noise(0)], {0})
+    picture = payload.assemble("h264", [*unit.payloads, end])
+    assert picture.endswith(b"\0\0\0\1" + end)
+    decoded = Decoder("h264").decode([Unit((*unit.payloads, end), True, 1.0)], False, 0.0)
+    assert decoded.picture is not None and not decoded.broken
+
+
 @pytest.mark.parametrize(
     "part",
-    [b"", b"\x1c", b"\x18\x00\x09\x67", b"\x18\x00\x00\x00", b"\x1f\x00\x00", b"\x00\x00"],
-    ids=["empty", "short", "aggregate-cut", "empty-unit", "reserved", "zero"],
+    [b"", b"\x1c", b"\x18", b"\x18\x00\x09\x67", b"\x18\x00\x00\x00", b"\x1f\x00\x00", b"\x00\x00"],
+    ids=["empty", "short", "aggregate-short", "aggregate-cut", "empty-unit", "reserved", "zero"],
 )
 def test_malformed_h264_is_refused(part: bytes) -> None:
     with pytest.raises(payload.PayloadError):

@@ -90,7 +90,7 @@ def test_a_browsers_offer_is_understood() -> None:
     assert video.fingerprints == (("sha-256", FINGERPRINT[8:]),)
 
 
-def test_a_publisher_is_taken_in_a_codec_whose_pictures_can_be_shown() -> None:
+def test_a_publisher_is_taken_in_a_codec_that_every_viewer_plays() -> None:
     audio, video = sdp.parse_offer(BROWSER).media
     chosen = sdp_answer.publisher_codec(video)
     assert chosen is not None and chosen.name == "VP8"
@@ -98,7 +98,7 @@ def test_a_publisher_is_taken_in_a_codec_whose_pictures_can_be_shown() -> None:
     assert sound is not None and sound.name == "opus"
 
 
-def test_a_codec_that_is_only_passed_through_is_taken_if_there_is_no_other() -> None:
+def test_a_codec_that_some_viewers_lack_is_taken_if_there_is_no_other() -> None:
     text = edited(("VP8/90000", "AV1/90000"), ("H264/90000", "H265/90000"))
     chosen = sdp_answer.publisher_codec(sdp.parse_offer(text).media[1])
     assert chosen is not None and chosen.name == "VP9"
@@ -344,6 +344,15 @@ def test_a_candidate_of_no_use_does_not_spoil_the_fragment(candidate: str) -> No
     text = "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\nm=audio 9 RTP/AVP 0\r\na=mid:7\r\n"
     text += f"a={candidate}\r\n"
     assert sdp_fragment.parse_fragment(text).ice is not None
+
+
+@pytest.mark.parametrize("end", ["a=", "a= ", "a=\t", "a=candidate:", "a=end-of-candidates"])
+def test_the_end_of_candidates_is_said_in_many_ways(end: str) -> None:
+    """Firefox's last candidate is "": scripts that write ``a=`` before each send a line without a name."""
+    text = "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\nm=audio 9 RTP/AVP 0\r\na=mid:7\r\n"
+    assert sdp_fragment.parse_fragment(f"{text}{end}\r\n").ice is not None
+    with pytest.raises(sdp.MalformedSdp):
+        sdp_fragment.parse_fragment(f"{text}{end}\r\na= x\r\n")
 
 
 async def test_aiortcs_own_offer_is_understood() -> None:

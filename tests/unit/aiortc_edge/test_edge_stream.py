@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from struct import unpack_from
+from struct import pack, unpack_from
 
 import pytest
 from hypothesis import given
@@ -63,7 +63,7 @@ class Feedback:
                 self.nacks += rtp.parse_nack(part)[1]
             elif part.kind == rtp.PAYLOAD_FEEDBACK and part.subtype == rtp.PICTURE_LOSS:
                 self.plis += 1
-            elif part.kind == rtp.RECEIVER_REPORT:
+            elif part.kind == rtp.RECEIVER_REPORT and part.subtype:
                 self.reports.append(part.body)
 
 
@@ -329,6 +329,25 @@ async def test_a_viewer_cannot_ask_for_retransmissions_without_end(
     for _ in range(5000):
         stream.resend(subscription, [sequence], now=1.0)
     assert len(recorder.sent) <= stream_module.RESEND_RATE
+
+
+async def test_asking_for_what_is_not_there_is_bounded_as_well(stream: Stream, recorder: Recorder) -> None:
+    """A NACK of one datagram names 6,000 packets: all of a viewer's together must not cost a core."""
+    route, subscription = subscribe(stream)
+    feed(stream, range(0, 10))
+    beyond = recorder.to(route)[-1].sequence + 1000
+    body = b"".join(pack("!HH", beyond + 17 * entry & 0xFFFF, 0xFFFF) for entry in range(360))
+    (packet,) = rtp.parse_rtcp(
+        rtp.rtcp_packet(rtp.TRANSPORT_FEEDBACK, rtp.GENERIC_NACK, pack("!LL", 9, 1) + body)
+    )
+    looked_at = 0
+    for _ in range(50):
+        asked = list(rtp.parse_nack(packet)[1])
+        rest = iter(asked)
+        stream.resend(subscription, rest, now=1.0)
+        looked_at += len(asked) - len(list(rest))
+    assert len(asked) == 6120
+    assert looked_at <= stream_module.RESEND_RATE + 50
 
 
 async def test_a_viewer_that_left_gets_nothing_more(stream: Stream, recorder: Recorder) -> None:

@@ -317,10 +317,10 @@ async def test_padding_and_foreign_payload_types_leave_no_gap(service: Service, 
 
 async def test_the_publisher_is_reported_to_in_the_codec_it_chose(service: Service, live: LiveInput) -> None:
     async with publishing(service, live, feedback=("nack", "nack pli")) as publisher:
-        await until(lambda: any(part.kind == rtp.RECEIVER_REPORT for part in publisher.source.reports))
+        await until(lambda: (201, 1) in [(part.kind, part.subtype) for part in publisher.source.reports])
         kinds = {(part.kind, part.subtype) for part in publisher.source.reports}
         assert (rtp.PAYLOAD_FEEDBACK, rtp.APPLICATION_LAYER) not in kinds  # REMB was not offered
-        report = next(part for part in publisher.source.reports if part.kind == rtp.RECEIVER_REPORT)
+        report = next(part for part in publisher.source.reports if (part.kind, part.subtype) == (201, 1))
         assert int.from_bytes(report.body[4:8], "big") == publisher.source.ssrc
     assert H264 in publisher.source.peer.offer("sendonly")
 

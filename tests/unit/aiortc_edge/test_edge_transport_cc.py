@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from struct import pack, unpack_from
 
+import pytest
 from edge_peers import Service, until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +172,44 @@ async def test_a_publisher_that_offers_only_transport_cc_is_answered_and_told(se
     spans = [at for at in told.values() if at is not None]
     assert 0.25 < max(spans) - min(spans) < 3
     assert len(messages()) >= 3
+    await peer.close()
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+async def test_feedback_goes_alone_to_those_alone_who_agreed_to_it(service: Service, agreed: bool) -> None:
+    """RFC 5506 §4.2; to others each datagram is a report and a CNAME first (RFC 3550 §6.1)."""
+
+    class Peer(PacketPeer):
+        def offer(self, direction: str) -> str:
+            return super().offer(direction) + ("a=rtcp-rsize\r\n" if agreed else "")
+
+    live = await service.edge.create()
+    compounds: list[list[rtp.RtcpPacket]] = []
+    peer = Peer(
+        feedback=("nack", "nack pli", "goog-remb", "transport-cc"),
+        extensions=(f"5 {URI}",),
+        heard=lambda packet, rtcp: compounds.append(list(rtp.parse_rtcp(packet))),
+    )
+    await peer.connect(service.http, live.whip_url, publish=True)
+    assert ("a=rtcp-rsize" in peer.answer) is agreed
+    for number in (1, 2, 4):
+        header = rtp_header(102, number, 0, 9)
+        extension = pack("!HHBHB", 0xBEDE, 1, 0x51, number, 0)
+        peer.send_rtp(bytes((header[0] | 0x10,)) + header[1:] + extension + b"\x41payload")
+    nack, pli, remb, arrivals = (205, 1), (206, 1), (206, 15), (205, 15)
+
+    def kinds() -> set[tuple[int, int]]:
+        return {(part.kind, part.subtype) for parts in compounds for part in parts}
+
+    await until(lambda: {nack, pli, remb, arrivals, (201, 1)} <= kinds())
+    heads = [[part.kind for part in parts[:2]] for parts in compounds]
+    reports = [parts for parts in compounds if (parts[0].kind, parts[0].subtype) == (201, 1)]
+    assert reports and all(parts[1].kind == rtp.SOURCE_DESCRIPTION for parts in reports)
+    names = {parts[1].body for parts in compounds if parts[0].kind == rtp.RECEIVER_REPORT}
+    assert len(names) == 1
+    alone = [head for head in heads if head != [rtp.RECEIVER_REPORT, rtp.SOURCE_DESCRIPTION]]
+    assert bool(alone) is agreed
+    assert all(parts[0].body[:4] == parts[-1].body[:4] for parts in compounds), "from one source"
     await peer.close()
 
 

@@ -143,16 +143,18 @@ def test_any_bytes_as_rtp_give_a_packet_or_a_clean_error(data: bytes) -> None:
 def test_any_bytes_as_rtcp_give_packets_or_a_clean_error(data: bytes) -> None:
     with suppress(rtp.RtpError):
         for packet in rtp.parse_rtcp(data):
-            for parse in (rtp.parse_nack, rtp.parse_sender_info, rtp.feedback_target):
+            for parse in (rtp.parse_sender_info, rtp.feedback_target):
                 with suppress(rtp.RtpError):
                     parse(packet)
+            with suppress(rtp.RtpError):
+                assert all(0 <= lost <= 0xFFFF for lost in rtp.parse_nack(packet)[1])
 
 
 @given(st.lists(U16, min_size=1, max_size=80, unique=True), U32)
 def test_nack_names_exactly_the_lost(lost: list[int], ssrc: int) -> None:
     (packet,) = rtp.parse_rtcp(rtp.nack(1, ssrc, sorted(lost)))
     media, named = rtp.parse_nack(packet)
-    assert (media, sorted(named)) == (ssrc, sorted(lost))
+    assert (media, list(named)) == (ssrc, sorted(lost))
     (other,) = rtp_reference.RtcpPacket.parse(rtp.nack(1, ssrc, sorted(lost)))
     assert sorted(set(other.lost)) == sorted(lost)
 
@@ -160,7 +162,7 @@ def test_nack_names_exactly_the_lost(lost: list[int], ssrc: int) -> None:
 def test_neighbours_share_a_nack_entry_across_the_wrap() -> None:
     packet = rtp.nack(1, 2, [0xFFFF, 0, 15])
     assert len(packet) == 16
-    assert rtp.parse_nack(next(rtp.parse_rtcp(packet)))[1] == [0xFFFF, 0, 15]
+    assert list(rtp.parse_nack(next(rtp.parse_rtcp(packet)))[1]) == [0xFFFF, 0, 15]
 
 
 def test_reports_are_what_another_implementation_reads() -> None:

@@ -33,6 +33,7 @@ TRICKLE = (
     "a=candidate:3 1 udp 2122260222 6f2c0e0a-3d53-4c5f-9b1e-57c9f0a7d1a4.local 5 typ host\r\n"
     "a=candidate:4 1 udp 2122260222 no.such.host.invalid 5 typ host\r\na=end-of-candidates\r\n"
 )
+OWN = "a=ice-ufrag:kT3x\r\na=ice-pwd:9nWfQz0rVb7YhLd2sPuXeGmA\r\n"
 RESTART = "a=ice-options:trickle ice2\r\na=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n" + TRICKLE
 
 
@@ -294,11 +295,15 @@ ROWS = [
           "PATCH", "{side} session", 204, headers={**FRAGMENT, "If-Match": "ETAG"}, body=TRICKLE,
           has={"ETag": ""}, check=lambda a: a.text == ""),
     *both("4.3.2", "credentials that are the session's own are no restart", "MUST", "PATCH",
-          "{side} session", 204,
-          headers={**FRAGMENT, "If-Match": "ETAG"},
-          body="a=ice-ufrag:kT3x\r\na=ice-pwd:9nWfQz0rVb7YhLd2sPuXeGmA\r\n" + TRICKLE, has={"ETag": ""}),
+          "{side} session", 204, headers={**FRAGMENT, "If-Match": "ETAG"}, body=OWN + TRICKLE,
+          has={"ETag": ""}),
     *both("4.3.2", "* matches any ICE session (RFC 9110 §13.1.1)", "MUST", "PATCH", "{side} session", 204,
           headers={**FRAGMENT, "If-Match": "*"}, body=TRICKLE, has={"ETag": ""}),
+    *both("4.3.2", "nor are they under *, by which common players trickle", "MUST", "PATCH",
+          "{side} session", 204, headers={**FRAGMENT, "If-Match": "*"}, body=OWN + TRICKLE,
+          has={"ETag": ""}, check=lambda a: a.text == ""),
+    *both("4.3.2", "an empty last candidate, as those players tell Firefox's", "OWN", "PATCH",
+          "{side} session", 204, headers={**FRAGMENT, "If-Match": "*"}, body=OWN + "a=\r\n"),
     # ICE restarts
     *both("4.3.3", "new credentials restart ICE: 200, a fragment, a new entity tag", "SHALL", "PATCH",
           "{side} session", 200, headers={**FRAGMENT, "If-Match": "*"}, body=RESTART,
