@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
-from luxxon_tui.rows import plain
+from luxxon_core.kernel.text import plain
 from luxxon_tui.sized import SizedApp
 
 if TYPE_CHECKING:
@@ -46,8 +48,20 @@ class WaryApp(SizedApp):
         super().notify(shown, title=plain(title), severity=severity, timeout=timeout, markup=False)
 
     def open_url(self, url: str, *, new_tab: bool = True) -> None:
-        """Open a page in the user's browser; nothing but a page: a server has named it."""
-        if url.startswith(("https://", "http://")):
+        """Open a page in the user's browser; nothing but a page: a server has named it. Where no browser
+        would be seen its address is told, and copied."""
+        if not url.startswith(("https://", "http://")):
+            self.notify("that is no page of the web", severity="warning")
+        elif self._driver is not None and self._driver.is_web:
             super().open_url(url, new_tab=new_tab)
         else:
-            self.notify("that is no page of the web", severity="warning")
+            self.run_worker(self._browse(url), name="browse", group="browse", exit_on_error=True)
+
+    async def _browse(self, url: str) -> None:
+        from luxxon_tui import browser
+        from luxxon_tui.widgets.card import Card
+
+        if browser.within_reach(os.environ, sys.platform) and await asyncio.to_thread(browser.opened, url):
+            return
+        self.copy_to_clipboard(url)
+        self.push_screen(Card(browser.address_rows(url)))

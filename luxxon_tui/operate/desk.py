@@ -6,22 +6,25 @@ It has no widgets: the screen hands it what the user does, and draws what it hol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from luxxon_core.kernel.clock import Clock
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.kernel.geo import Point
 from luxxon_core.operator.rules import Rules
 from luxxon_tui.operate.aside import Aside, Home
-from luxxon_tui.operate.finding import Fault, Finder, FoundCamera
+from luxxon_tui.operate.fields import FormField
+from luxxon_tui.operate.finding import Fault, Finder, FoundCamera, Wanted
 from luxxon_tui.operate.hold import Hold, home_of, order_of
 from luxxon_tui.operate.link import CameraLink
 from luxxon_tui.operate.operation import Operation, Terms
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from luxxon_core.controls.schemas import Order, PtzResult
     from luxxon_core.operator.marketplace import MarketplaceApi
     from luxxon_core.plugins import PanelType
@@ -259,13 +262,25 @@ class CameraDesk:
 
     # -- the user's own
 
-    async def tried(self, text: str) -> CameraLink:
-        """The camera that somebody names, not opened yet; it is none of the desk's before :meth:`keep`.
+    async def wanted(self, text: str) -> Wanted:
+        """What somebody names; raises as :meth:`Finder.wanted`."""
+        return await self._aside.run(self._finder.wanted(text))
+
+    async def kinds(self) -> Sequence[tuple[str, str]]:
+        """Key and title of each type of camera."""
+        return await self._aside.run(self._finder.kinds())
+
+    async def form(self, wanted: Wanted, config: BaseModel | None) -> Sequence[FormField]:
+        """What a camera may be told before it is tried."""
+        return await self._aside.run(wanted.form(config))
+
+    async def tried(self, wanted: Wanted, values: Mapping[str, Any]) -> CameraLink:
+        """The camera with these fields, not opened yet; it is none of the desk's before :meth:`keep`.
 
         Raises:
-            LuxxonError: no type of camera takes that.
+            LuxxonError: its type does not take them.
         """
-        return CameraLink(await self._aside.run(self._finder.named(text)), self._aside, self._told)
+        return CameraLink(await self._aside.run(wanted.camera(values)), self._aside, self._told)
 
     async def keep(self, link: CameraLink, name: str, place: Point | None = None) -> None:
         """Write a camera that was tried, or found, into the user's file under a name.
@@ -304,7 +319,8 @@ class CameraDesk:
 
     def _renamed(self, link: CameraLink, found: FoundCamera) -> None:
         before, link.found = link.found.key, found
-        self.links = {one.found.key: one for one in (*self.links.values(), link)}
+        every = (*self.links.values(), link)  # where it was found stands another, which could not be opened
+        self.links = {one.found.key: one for one in every if one.found.key != before}
         if before in self.radii:
             self.radii[found.key] = self.radii.pop(before)
         if self.opened == before:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luxxon_core.kernel.errors import LuxxonError, StartError
+from luxxon_tui.operate.fields import FormField, form_of, plain_value, validated
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -42,6 +43,49 @@ class FoundCamera:
     configured: bool = False
     own: bool = False
     """Whether it is in the user's own file: it can be renamed and removed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A camera that somebody is about to try.
+
+    Attributes:
+        text: that it was named by.
+        said: fields of its configuration that were named with it.
+        found: where it was found and not named.
+    """
+
+    source_type: SourceType[Any]
+    text: str = field(default="", repr=False)
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    found: FoundCamera | None = None
+
+    @property
+    def key(self) -> str:
+        """Of its type."""
+        return self.source_type.key
+
+    async def form(self, config: BaseModel | None) -> tuple[FormField, ...]:
+        """What else it may be told; ``config`` is what is known by now."""
+        try:
+            return form_of(self.source_type.Config, config, self.said)
+        except Exception:  # noqa: BLE001 - a plugin's; it can be tried as it is
+            return ()
+
+    async def camera(self, values: Mapping[str, Any]) -> FoundCamera:
+        """The camera, with these fields beside those that were said.
+
+        Raises:
+            LuxxonError: as :func:`~luxxon_tui.operate.fields.validated`.
+        """
+        config = validated(self.source_type, {**values, **self.said})
+        if self.found is not None:
+            return replace(self.found, config=config)
+        return FoundCamera(NEW, self.key, self.source_type.title, self.key, self.source_type, config)
+
+    def settled(self, config: BaseModel) -> Wanted:
+        """The same, with what was said as the configuration has it: an address without its password."""
+        return replace(self, said={name: plain_value(getattr(config, name)) for name in self.said})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +126,24 @@ class Finder:
         types = registry.sources.values()
         await asyncio.gather(*(self._discover(source_type, known, told) for source_type in types))
 
-    async def named(self, text: str) -> FoundCamera:
-        """The camera that somebody names: a URL, the path of a file, or ``type:value``.
+    async def wanted(self, text: str) -> Wanted:
+        """What somebody names: a URL, the path of a file, ``type:value`` or a type alone.
 
         Raises:
             SourceConfigError: no type of camera takes it.
         """
-        registry = self._registry(None)
-        spec = _spec(text.strip(), registry.sources)
-        source_type, config = registry.configure(spec)
-        key = source_type.key
-        return FoundCamera(NEW, key, source_type.title, key, source_type, config)
+        registry, text = self._registry(None), text.strip()
+        spec = _spec(text, registry.sources)
+        key, colon, value = spec.partition(":")
+        source_type = registry.sources.get(key)
+        name = getattr(source_type.Config, "spec_field", None) if source_type is not None else None
+        if source_type is None or (colon and name is None):
+            source_type, _ = registry.configure(spec)  # says what is wrong with it
+        return Wanted(source_type, text, {name: value} if colon and name is not None else {})
+
+    async def kinds(self) -> tuple[tuple[str, str], ...]:
+        """Key and title of each type of camera."""
+        return tuple((key, one.title) for key, one in self._registry(None).sources.items())
 
     def _own(self) -> Collection[str]:
         from luxxon_core.camera_file import own_cameras
@@ -142,7 +193,7 @@ class Finder:
                 aclosing(source_type.discover(self._seconds)) as devices,
             ):
                 async for device in devices:
-                    if (key, device.config) not in known:
+                    if not any(key == type_key and _is_of(device.config, of) for type_key, of in known):
                         told(
                             FoundCamera(
                                 f"{key}:{device.key}",
@@ -159,6 +210,13 @@ class Finder:
             told(Fault(key, error.message))
         except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
             told(Fault(key, f"its discovery failed ({type(error).__name__})"))
+
+
+def _is_of(device: BaseModel, known: BaseModel) -> bool:
+    """Whether what was found is what is configured, perhaps with more told of it, such as its password."""
+    told = device.model_fields_set
+    same = bool(told) and all(getattr(known, name, None) == getattr(device, name) for name in told)
+    return same or device == known
 
 
 def _spec(text: str, types: Mapping[str, SourceType[Any]]) -> str:

@@ -24,6 +24,8 @@ STILL_SECONDS = 6.0
 """How long a camera may take over its first picture."""
 STATUS_SECONDS = 1.0
 RETRY_SECONDS = 2.0
+REFUSED = "SOURCE_AUTH"
+"""Code of ``SourceAuthError``."""
 
 
 class LinkState(StrEnum):
@@ -43,6 +45,8 @@ class CameraLink:
         self._aside, self._home, self._told = aside, Home(), told
         self.state = LinkState.CLOSED
         self.reason = ""
+        self.refused = False
+        """Whether the camera did not take what opens it."""
         self.seen = False
         """Whether it has been opened once."""
         self.frame: VideoFrame | None = None
@@ -77,6 +81,11 @@ class CameraLink:
         return self.state is LinkState.OPEN
 
     @property
+    def asks(self) -> bool:
+        """Whether it was found, and wants to be told what opens it."""
+        return self.refused and not self.found.configured
+
+    @property
     def profile(self) -> MediaProfile | None:
         """What is shown and published: the chosen one, else the camera's best."""
         best = self.profiles[0] if self.profiles else None
@@ -96,9 +105,11 @@ class CameraLink:
             if self.is_open:
                 return True
             self._now(LinkState.OPENING)
+            self.refused = False
             try:
                 await self._aside.run(self._open())
             except LuxxonError as error:
+                self.refused = error.code == REFUSED
                 self._now(LinkState.FAILED, error.message)
             except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
                 self._now(LinkState.FAILED, f"its plugin failed ({type(error).__name__})")

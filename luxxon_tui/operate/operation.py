@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from luxxon_core.kernel.clock import Clock
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 1.0
 LONGEST_GRAPH = 120
 STOP_SECONDS = 10.0
+SOURCE_PATIENCE = 10.0
+"""Seconds for which a camera says that it has failed, while nobody watches, until it is taken offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Operation:
         self._answer: asyncio.Future[bool] | None = None
         self._agent: OperatorAgent | None = None
         self._task: asyncio.Task[None] | None = None
+        self._failing_since: float | None = None
 
     # -- from here
 
@@ -225,7 +229,27 @@ class Operation:
         assert self._agent is not None and self._task is not None, "begun"
         if self._task.done():
             self._task.result()
-        return self._agent.status, self._agent.online.is_set()
+        status = self._agent.status
+        self._mind_the_source(in_session=status.session_id is not None)
+        return status, self._agent.online.is_set()
+
+    def _mind_the_source(self, *, in_session: bool) -> None:
+        """Here and not by the agent's ``source_patience``: that would give up a session in flight too, and
+        nobody opens the camera anew for the console.
+
+        Raises:
+            SourceLost: nobody watches, and the camera has said all the while that it has failed.
+        """
+        from luxxon_core.operator.feed import SourceLost
+        from luxxon_core.source import HealthState
+
+        now, health = monotonic(), self.link.source.health()
+        if in_session or health.state is not HealthState.FAILED:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since >= SOURCE_PATIENCE:
+            raise SourceLost("source:lost", health.last_error)
 
     async def _stop(self) -> None:
         task, self._task = self._task, None

@@ -126,6 +126,9 @@ class CamerasScreen(CamerasOnline):
         self.due()
 
     def _open(self, key: str) -> None:
+        if self.desk.links[key].asks:
+            self._work(self._add(self.desk.links[key]), "own")
+            return
         self._word = ""
         self._work(self.desk.open(key), "preview")
         self.desk.opened = key
@@ -184,8 +187,8 @@ class CamerasScreen(CamerasOnline):
     def action_add(self) -> None:
         self._work(self._add(), "own")
 
-    async def _add(self) -> None:
-        key = await self.app.push_screen_wait(AddCamera(self.desk))
+    async def _add(self, found: CameraLink | None = None) -> None:
+        key = await self.app.push_screen_wait(AddCamera(self.desk, found))
         if key is not None:
             self.due()
             self.cards.choose(key)

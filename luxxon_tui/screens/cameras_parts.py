@@ -84,6 +84,8 @@ def card(link: CameraLink, operation: Operation | None, sessions: Mapping[str, S
         elif operation.status is not None and operation.status.session_id is not None:
             view = sessions.get(operation.status.session_id)
             fact = f"publishing  {fmt.listed(view.elapsed_ms / 1000)}" if view else "publishing"
+    elif link.asks:
+        state, fact = Span("✕ not available", "bad"), "enter: sign in"
     elif link.state is LinkState.FAILED:
         state, fact = Span("✕ not available", "bad"), link.reason
     elif link.trouble:

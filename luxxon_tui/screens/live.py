@@ -14,26 +14,24 @@ from textual.containers import Horizontal, Vertical
 from textual.worker import Worker
 
 from luxxon_core.kernel.errors import InvalidState, LuxxonError
-from luxxon_tui import format as fmt
 from luxxon_tui.actions import action
 from luxxon_tui.feed import SessionFeed
 from luxxon_tui.operate.hand import Hand, move_keys
 from luxxon_tui.rows import EMPTY
 from luxxon_tui.save import folder, save_frame, save_receipt
 from luxxon_tui.screens import meter_panels, picture_panels
+from luxxon_tui.screens.live_links import LiveLinks
 from luxxon_tui.screens.live_panels import NARROW_BELOW, SIDE_NARROW, WIDE_BELOW, beside, side_width, under
-from luxxon_tui.screens.pane import Condition, ScreenPane
+from luxxon_tui.screens.pane import Condition
 from luxxon_tui.screens.scene import Scene
 from luxxon_tui.screens.wall import Wall, WallScreen
 from luxxon_tui.store.state import is_open
-from luxxon_tui.themes import palette_of
 from luxxon_tui.video import SignalMeter, VideoFeed
 from luxxon_tui.views import STALL_MS, LiveView, Phase, SignalView
 from luxxon_tui.widgets.card import Card
 from luxxon_tui.widgets.footer import Footer
 from luxxon_tui.widgets.header import Header
 from luxxon_tui.widgets.lines import Lines
-from luxxon_tui.widgets.phone import phone_card
 from luxxon_tui.widgets.picture import Picture
 from luxxon_tui.widgets.question import Question, question_card
 
@@ -44,7 +42,7 @@ REST_SECONDS = 3.0
 PARTS = 6
 
 
-class LiveScreen(ScreenPane):
+class LiveScreen(LiveLinks):
     """Follows one session. Everything it draws is a pure function of a :class:`Scene`."""
 
     NAME = "Live"
@@ -71,6 +69,7 @@ class LiveScreen(ScreenPane):
         action("live.full_screen", "f", "full screen", "The picture alone, and back"),
         action("live.wall", "g", "wall", "Every live session side by side"),
         action("live.leave_full_screen", "escape", "back", "", show=False),
+        action("live.browser", "w", "browser", "Watch in a browser, by a link that can watch and end"),
         action("live.copy_url", "c", "copy URL", "Copy the stream's WHEP URL: whoever has it can watch"),
         action(
             "live.phone", "p", "phone", "A link for a phone as a QR code: whoever has it can watch and end"
@@ -295,6 +294,7 @@ class LiveScreen(ScreenPane):
             "save_receipt": scene.billed,
             "copy_url": scene.live and scene.session is not None and scene.session.stream_url is not None,
             "phone": scene.live and not scene.offline,
+            "browser": scene.live and not scene.offline,
             "leave_full_screen": self.has_class("-full"),
             "wall": len(self.store.live) > 1,
             "move": scene.live and not scene.offline and self._hand.may(scene.session, *parameters),
@@ -367,12 +367,6 @@ class LiveScreen(ScreenPane):
     def action_leave_full_screen(self) -> None:
         self.action_full_screen()
 
-    def action_copy_url(self) -> None:
-        session = self.scene.session
-        if session is not None and session.stream_url is not None:
-            self.app.copy_to_clipboard(session.stream_url)
-            self.notify("stream URL copied: whoever has it can watch", timeout=4)
-
     def action_move(self, direction: str) -> None:
         if self.api is not None and self.scene.session is not None and self._hand.press(direction):
             self.call(self._hand.move(self.api, self.scene.session, direction), "not moved", group="move")
@@ -381,20 +375,3 @@ class LiveScreen(ScreenPane):
     def action_home(self) -> None:
         if self.api is not None and self.scene.session is not None:
             self.call(self._hand.home(self.api, self.scene.session), "not moved", group="home")
-
-    def action_phone(self) -> None:
-        self.run_worker(self._link(), name="phone", group="phone", exclusive=True, exit_on_error=True)
-
-    async def _link(self) -> None:
-        feed = self._feed
-        assert feed is not None, "a session is shown"
-        try:
-            made = await feed.link()
-        except LuxxonError as error:
-            self.notify(f"no link: {error.message}", severity="error")
-            return
-        if not self.scene.live or feed is not self._feed:
-            return
-        until = fmt.time_of_day(made.expires_at, self._facts.zone)
-        rows = phone_card(made.url, made.side, until, palette_of(self.app), self.size.height)
-        self.app.push_screen(Card(rows))

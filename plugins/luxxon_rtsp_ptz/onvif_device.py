@@ -149,7 +149,8 @@ class OnvifDevice:
         from zeep.exceptions import Fault, TransportError
 
         client = await self._service(service)
-        name = operation if authenticate else f"authless_{operation}"
+        named = authenticate and bool(self._credentials.username)  # zeep makes no token of no name
+        name = operation if named else f"authless_{operation}"
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 return await getattr(client, name)(parameters)

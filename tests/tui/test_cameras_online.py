@@ -15,8 +15,10 @@ from textual.pilot import Pilot
 
 from luxxon_core.kernel.errors import Unavailable
 from luxxon_core.kernel.ids import new_id
+from luxxon_core.source import Health, HealthState
 from luxxon_core.testing import FakeMarketplace
 from luxxon_tui.app import ConsoleApp
+from luxxon_tui.operate import operation
 from luxxon_tui.screens.cameras import CamerasScreen
 from luxxon_tui.store import Side
 from luxxon_tui.widgets.choose import Choose
@@ -89,6 +91,41 @@ async def test_one_that_is_refused_says_so_in_its_row_and_disturbs_no_other(foun
         await pilot.press("space")
         await shows(app, "2 online")
         assert not screen.desk.links["gate"].trouble
+
+
+async def test_one_that_has_died_is_taken_offline_but_not_out_of_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else people would ask for it and wait in vain; a session in hand may still heal."""
+    monkeypatch.setattr(operation, "SOURCE_PATIENCE", 0.5)
+    monkeypatch.setattr(operation, "SAMPLE_SECONDS", 0.1)
+    market = FakeMarketplace(workspace_id=WORKSPACE)
+    app = opened(market)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await looked(app)
+        await pilot.press("space")
+        await until(lambda: market.listeners == 1)
+        session = market.assign(max_duration_seconds=600)
+        await shows(app, "Incoming assignment")
+        await pilot.press("a")
+        await until(lambda: bool(market.called("sessions.start")))
+        market.move(session.id, "LIVE")
+        running = screen.desk.operations["ptz"]
+        await until(lambda: running.status is not None and running.status.session_id is not None)
+        asked = 0
+
+        def dead() -> Health:
+            nonlocal asked
+            asked += 1
+            return Health(HealthState.FAILED, last_error="the cable is out")
+
+        monkeypatch.setattr(running.link.source, "health", dead)
+        await until(lambda: asked > 15)  # longer than the patience
+        assert running.online and market.availability_state == "ONLINE"
+        market.move(session.id, "ENDED")
+        await until(lambda: market.availability_state == "OFFLINE")
+        await until(lambda: "the cable is out" in screen.desk.links["ptz"].trouble)
+        await shows(app, "✕ not online")
 
 
 async def test_a_workspace_has_one_camera_online(found: Cameras) -> None:

@@ -174,11 +174,12 @@ def test_the_card_looks(snap_compare: Callable[..., bool], state: str, size: tup
         await until(lambda: all(not link.is_open for link in screen.desk.links.values()))
         await pilot.press("plus")
         await until(lambda: isinstance(app.screen, AddCamera))
-        for field in app.screen.query(Input):
-            field.cursor_blink = False
         if state == "failed":
             await tried(app, pilot, "gate://wrong@camera.test/1")
             await shows(app, "refused the credentials")
+            await shows(app, "tab next")
+        for field in app.screen.query(Input):
+            field.cursor_blink = False
         await pilot.pause(0.5)
         for picture in screen.query(Picture):  # noise keeps what was shown before
             picture._painter = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from frames import PLAIN, SIZES, shows, text_of
 from rich.cells import cell_len
-from scenes import NOW, RecordedVideo
+from scenes import NOW, RecordedVideo, until
 
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.rows import Span, plain, row, strip_of
@@ -109,11 +110,12 @@ async def test_only_pages_are_opened(url: str, monkeypatch: pytest.MonkeyPatch) 
     app = frames.console(frames.filled(), "sessions")
     opened: list[str] = []
     async with app.run_test():
-        monkeypatch.setattr(app._driver, "open_url", lambda url, _new_tab=True: opened.append(url))
+        monkeypatch.setenv("BROWSER", "any")
+        monkeypatch.setattr(webbrowser, "open", opened.append)
         app.open_url(url)
-        assert not opened
         app.open_url("https://sepolia.basescan.org/tx/0x1")
-        assert len(opened) == 1
+        await until(lambda: bool(opened))
+        assert opened == ["https://sepolia.basescan.org/tx/0x1"]
 
 
 def test_a_file_is_named_by_no_path_and_none_is_written_over(tmp_path: Path) -> None:

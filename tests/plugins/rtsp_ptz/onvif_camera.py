@@ -144,7 +144,7 @@ class OnvifCamera:
     def _authentic(self, root: ElementTree.Element) -> bool:
         token = root.find(f".//{SECURITY}UsernameToken")
         if token is None:
-            return False
+            return not self.username
         created = token.findtext(f"{UTILITY}Created", "")
         at = datetime.fromisoformat(created.replace("Z", "+00:00"))
         if abs(at.replace(tzinfo=UTC) - datetime.now(UTC) - self.skew) > timedelta(seconds=10):

@@ -240,6 +240,25 @@ async def test_a_wrong_password_is_said(onvif_camera: Cameras) -> None:
         assert 0 < camera.refused <= 2
 
 
+async def test_a_camera_that_lets_everybody_in_is_given_no_name(
+    rtsp_camera: Cameras, onvif_camera: Cameras, clips: Callable[..., CameraClip]
+) -> None:
+    async with (
+        rtsp_camera(clips()) as video,
+        onvif_camera(stream_uri=video.url, username="") as camera,
+        await RtspType().open(RtspConfig(onvif=camera.address)) as source,
+    ):
+        await ptz_of(source).goto_home()
+        assert len(camera.of("GotoHomePosition")) == 1
+
+
+async def test_a_camera_that_asks_for_a_name_says_so(onvif_camera: Cameras) -> None:
+    async with onvif_camera() as camera:
+        with pytest.raises(SourceAuthError):
+            await RtspType().open(RtspConfig(onvif=camera.address))
+        assert 0 < camera.refused <= 2
+
+
 async def test_a_camera_without_ptz_has_no_ptz(opened: Opened) -> None:
     async with opened(has_ptz=False) as (source, _):
         assert not isinstance(source, PtzControl)
