@@ -34,7 +34,7 @@ class Documents(Resource):
         return _document(content)
 
     async def docs_json(self) -> dict[str, Json]:
-        """The same under the published name."""
+        """The same in the words of OpenAPI 3.0, as the published API serves it."""
         content = (await self._transport.send("GET", "/docs-json")).content
         return _document(content)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,6 +155,15 @@ class Wire:
         await deployment.parts.chain.faucet(account.address, GAS_WEI, amount)
         async with ChainClient(deployment.config) as chain:
             await chain.top_up(LocalWallet(account), amount)
+
+    async def wallet_events(self, tenant: Tenant, count: int, **query: Any) -> list[dict[str, Any]]:
+        """The ledger once there are ``count`` in it: the watcher writes some moments after the chain."""
+        async with asyncio.timeout(20):
+            while True:
+                found = await self.data("GET", "/wallet/events", auth=tenant, params=query)
+                if len(found) >= count:
+                    return list(found)
+                await asyncio.sleep(0.1)
 
     # -- sessions ---------------------------------------------------------------------------------
 

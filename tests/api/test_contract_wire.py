@@ -33,7 +33,7 @@ async def test_every_success_is_the_same_envelope_and_its_data_no_null(
     if row.path.startswith("/webhooks"):
         made = await wire.mint(stranger.cookie, stranger.workspace_id, "webhooks:write")
         auth = {"Authorization": f"Bearer {made['plaintext']}"}
-    request: dict[str, Any] = {"json": {}} if row.has_body else {}
+    request: dict[str, Any] = {"json": {}} if row.asks_for_body else {}
     response = await wire(row.method, row.at(stranger.workspace_id), auth=auth, **request)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -169,7 +169,7 @@ async def test_what_is_not_there_is_an_envelope_below_every_prefix(wire: Wire, p
 async def test_every_operation_is_below_every_prefix(wire: Wire, prefix: str) -> None:
     for row in TABLE:
         path = row.at(str(uuid4())) + (f"?{row.query}" if row.query else "")
-        request: dict[str, Any] = {"json": {}} if row.has_body else {}
+        request: dict[str, Any] = {"json": {}} if row.asks_for_body else {}
         response = await wire(row.method, wire.server.url + prefix + path, **request)
         wanted = row.expected("no")
         found = (response.status_code, "", None) if response.is_success else refusal(response)

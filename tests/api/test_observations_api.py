@@ -247,6 +247,6 @@ async def test_a_server_that_stops_keeps_nobody_waiting(wire: Wire, consumer: Te
         await cases.stop()
         found = await asyncio.wait_for(waiting, 5)
     finally:
-        cases._stopping = False  # the server of all tests goes on
+        cases._waiters._closed = False  # the server of all tests goes on
     assert found.status is Status.PENDING
     await wire.data("DELETE", f"/sessions/{made['id']}", auth=consumer)

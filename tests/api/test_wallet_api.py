@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,19 +13,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SECONDS = 20.0
 
 
-async def eventually(wire: Wire, tenant: Tenant, count: int, **query: Any) -> list[dict[str, Any]]:
-    """The tenant's events once there are ``count``."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            found = await wire.data("GET", "/wallet/events", auth=tenant, params=query)
-            if len(found) >= count:
-                return list(found)
-            await asyncio.sleep(0.1)
-
-
 async def test_a_top_up_shows_as_approval_and_deposit(wire: Wire) -> None:
     tenant = await wire.tenant("CONSUMER", funded=True)
-    newest, oldest = await eventually(wire, tenant, 2)
+    newest, oldest = await wire.wallet_events(tenant, 2)
     assert (newest["kind"], oldest["kind"]) == ("DEPOSIT", "APPROVAL")
     for event in (newest, oldest):
         assert set(event) == {
@@ -58,8 +47,8 @@ async def test_a_settlement_shows_on_both_sides(wire: Wire, place: Place) -> Non
         while (await wire.data("GET", f"/sessions/{session_id}/receipt", auth=consumer))["cleanSeconds"] < 1:
             await asyncio.sleep(0.1)
     ended = await wire.data("POST", f"/sessions/{session_id}/end", auth=consumer)
-    paid, *_ = await eventually(wire, consumer, 3)
-    (earned,) = await eventually(wire, supplier, 1)
+    paid, *_ = await wire.wallet_events(consumer, 3)
+    (earned,) = await wire.wallet_events(supplier, 1)
     assert paid["kind"] == earned["kind"] == "SETTLE"
     assert paid["relatedSession"] == earned["relatedSession"] == session_id
     assert paid["txHash"] == earned["txHash"] and paid["id"] != earned["id"]
@@ -74,7 +63,7 @@ async def test_pages_follow_one_another(wire: Wire) -> None:
     tenant = await wire.tenant("CONSUMER", funded=True)
     for _ in range(2):
         await wire.fund(tenant.account, 1_000_000)
-    every = await eventually(wire, tenant, 6)
+    every = await wire.wallet_events(tenant, 6)
     cursor: dict[str, str] = {}
     paged = []
     while page := await wire.data("GET", "/wallet/events", auth=tenant, params={"limit": 2, **cursor}):
@@ -106,7 +95,7 @@ async def test_a_bad_page_is_refused(
 
 
 async def test_anothers_event_is_no_cursor(wire: Wire, consumer: Tenant, stranger: Tenant) -> None:
-    first, *_ = await eventually(wire, consumer, 2)
+    first, *_ = await wire.wallet_events(consumer, 2)
     found = await wire.refused("GET", "/wallet/events", auth=stranger, params={"cursor": first["id"]})
     assert found == (400, "INVALID_INPUT", "wallet:cursor")
 

@@ -127,7 +127,7 @@ async def test_a_node_that_takes_nothing_is_asked_once_and_what_is_mined_is_seen
 
     works, world.network.broadcast_all = world.network.broadcast_all, silent  # type: ignore[method-assign]
     fees = world.network.fees
-    world.network.fees = None  # type: ignore[assignment] - nothing is repriced either
+    world.network.fees = None  # type: ignore[assignment]
     world.now += timedelta(minutes=5)
     assert await world.relay.follow(world.now)
     assert asked == 1
