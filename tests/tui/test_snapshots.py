@@ -38,13 +38,12 @@ def test_live(snap_compare: Callable[..., bool], state: str, size: tuple[int, in
 def test_half_blocks(snap_compare: Callable[..., bool]) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await settle(pilot.app, ALL["live"])  # type: ignore[arg-type]
-        picture = pilot.app.screen.query_one(Picture)
-        picture._coarse, picture._painter = True, None
-        picture._paint()
-        pilot.app.screen._draw()  # type: ignore[attr-defined]
+        assert pilot.app.screen.query_one(Picture).driver_name == "half-blocks"
         await pilot.pause()
 
-    assert snap_compare(console(ALL["live"]), terminal_size=SIZES["80x24"], run_before=before)
+    app = console(ALL["live"])
+    app.facts = replace(app.facts, preview="half-blocks")
+    assert snap_compare(app, terminal_size=SIZES["80x24"], run_before=before)
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
