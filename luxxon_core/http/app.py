@@ -209,7 +209,10 @@ class _Endpoint:
         headers, client = request.headers, self._client(request)
         principal = await self._admitted(request, exchange, client, now)
         # one that asks for no body may be sent one that names the workspace
-        text = await decoding.read(request) if self._takes else b""
+        text: bytes | InvalidInput = b""
+        if self._takes:
+            text = await decoding.read(request)
+            now = frame.clock()  # of the whole request: who keeps its body back does not act in the past
         raw = decoding.decode(text) if text else {}
         query = request.query if request.rel_url.raw_query_string else NO_QUERY
         workspace, token = None, None
@@ -222,6 +225,8 @@ class _Endpoint:
             workspace, token = acting.workspace, acting.token
             exchange.workspace = workspace
         body = decoding.body_of(raw, operation) if self._has_body else None
+        if isinstance(text, RequestTimeout):  # also where no body is asked for: half a request is none
+            raise text
         asked = self._nothing_asked
         if query is not NO_QUERY or asked is None:
             asked = decoding.query_of(query, operation)

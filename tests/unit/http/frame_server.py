@@ -66,6 +66,7 @@ class Desk:
     """What the operations do, for tests to look at and to hold up."""
 
     executed: list[str] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
     ids: list[UUID | None] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,6 +85,7 @@ class Desk:
 
     async def bare(self, call: Call[None]) -> dict[str, int]:
         self.executed.append("bare")
+        self.times.append(call.now)
         return {"number": len(self.executed)}
 
     async def refuse(self, call: Call[Note]) -> None:

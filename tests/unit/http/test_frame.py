@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
+from aiohttp import web
 from frame_server import ORIGIN, Desk, Served, envelope_of, framed, refused, serving
 
 from luxxon_core.http import decoding
+from luxxon_core.kernel.clock import utc_now
+from luxxon_core.kernel.errors import InvalidInput
 from luxxon_core.runner import log_to_stderr
 
 SESSION = "0f1e2d3c-0000-4000-8000-000000000000"
@@ -119,6 +122,38 @@ async def test_a_body_that_never_comes_is_given_up(served: Served, monkeypatch: 
     lines, body = envelope_of(await served.raw(head))
     assert lines[0].split(b" ")[1] == b"408"
     assert body["detail"] == "body:timeout"
+
+
+async def test_half_a_request_does_nothing(
+    served: Served, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "BODY_SECONDS", 0.1)
+    head = b"POST /signed HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    lines, body = envelope_of(await served.raw(head))
+    assert lines[0].split(b" ")[1] == b"408"
+    assert (body["detail"], desk.executed) == ("body:timeout", [])
+
+
+async def test_who_keeps_the_body_back_does_not_act_in_the_past(
+    served: Served, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, read = asyncio.Event(), decoding.read
+
+    async def told(request: web.Request) -> bytes | InvalidInput:
+        reading.set()
+        return await read(request)
+
+    monkeypatch.setattr(decoding, "read", told)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"POST /signed HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+    await asyncio.wait_for(reading.wait(), 5)
+    began = utc_now()
+    while (kept_back_until := utc_now()) <= began:  # the clock has milliseconds
+        await asyncio.sleep(0.001)
+    writer.write(b"{}")
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+    writer.close()
+    assert desk.times[0] >= kept_back_until
 
 
 async def test_an_unforeseen_error_is_an_envelope(served: Served) -> None:
