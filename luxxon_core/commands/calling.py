@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from luxxon_core.kernel.errors import InvalidInput, StartError
+from luxxon_core.kernel.text import plain
 from luxxon_core.runner import run
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ def work(url: str | None, todo: Callable[[ClientSettings], Coroutine[Any, Any, i
     from luxxon_core.settings import load_client
 
     run(todo(load_client(**({} if url is None else {"url": url}))))
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print a line. A server may have written part of it: a terminal obeys none of that."""
+    click.echo(plain(line), err=err)
+
+
+def tell(answer: object, line: str, *, as_json: bool) -> None:
+    """Print an answer of the API: itself for programs, a line for people."""
+    from luxxon_core.kernel.wire import encode
+
+    if as_json:
+        click.echo(encode(answer))
+    else:
+        say(line)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from luxxon_core.commands import budgets
-from luxxon_core.commands.calling import opener, signed_in, wallet_options, work
+from luxxon_core.commands.calling import opener, say, signed_in, wallet_options, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,8 +114,8 @@ def mint(
         if as_json:
             click.echo(encode(made))
             return
-        click.echo(made.plaintext)
-        click.echo(f"id {made.id}; it is not shown again", err=True)
+        say(made.plaintext)
+        say(f"id {made.id}; it is not shown again", err=True)
 
     work(url, todo)
 
@@ -135,7 +135,6 @@ def revoke(
         click.confirm(f"Revoke {key_id}? It cannot be taken back.", abort=True, err=True)
 
     async def todo(settings: ClientSettings) -> None:
-        from luxxon_core.kernel.text import plain
         from luxxon_core.kernel.wire import encode
 
         async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
@@ -144,6 +143,6 @@ def revoke(
             click.echo(encode(gone))
         elif gone.grace_period_end is not None:
             until = f"{gone.grace_period_end:%H:%M:%S} UTC"
-            click.echo(plain(f"{gone.prefix} {gone.label}: works until {until}"))
+            say(f"{gone.prefix} {gone.label}: works until {until}")
 
     work(url, todo)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from luxxon_core.commands.calling import opener, signed_in, wallet_options, work
+from luxxon_core.commands.calling import opener, signed_in, tell, wallet_options, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,12 +113,10 @@ def remove(
         click.confirm(f"Remove {address}?", abort=True, err=True)
 
     async def todo(settings: ClientSettings) -> None:
-        from luxxon_core.kernel.text import plain
-        from luxxon_core.kernel.wire import encode
 
         async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
             gone = await api.workspaces.remove_member(workspace_id, address)
-        click.echo(encode(gone) if as_json else plain(f"{gone.wallet_address}: removed"))
+        tell(gone, f"{gone.wallet_address}: removed", as_json=as_json)
 
     work(url, todo)
 
@@ -129,7 +127,5 @@ async def _member(api: Luxxon, workspace_id: str, address: str) -> Member | None
 
 
 def _tell(changed: MemberChanged, as_json: bool) -> None:
-    from luxxon_core.kernel.text import plain
-    from luxxon_core.kernel.wire import encode
 
-    click.echo(encode(changed) if as_json else plain(f"{changed.wallet_address}: {changed.role}"))
+    tell(changed, f"{changed.wallet_address}: {changed.role}", as_json=as_json)

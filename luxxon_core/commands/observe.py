@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from luxxon_core.commands.calling import json_option, url_option, with_key, work
+from luxxon_core.commands.calling import json_option, say, url_option, with_key, work
 from luxxon_core.commands.degrees import Degrees
 from luxxon_core.wallet_command import Usdc
 
@@ -76,6 +76,6 @@ def _tell(found: Observation, out: Path | None, as_json: bool) -> None:
         click.echo(encode(found))
     elif found.frame is not None:
         price = format_usdc(int(found.price_micro_usdc))
-        click.echo(f"captured {found.captured_at}, {price} USDC: {out or found.frame.url}")
+        say(f"captured {found.captured_at}, {price} USDC: {out or found.frame.url}")
     else:
-        click.echo(f"luxxon: no picture: {found.reason}", err=True)
+        say(f"luxxon: no picture: {found.reason}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from luxxon_core.commands.calling import json_option, url_option, with_key, work
+from luxxon_core.commands.calling import json_option, say, tell, url_option, with_key, work
 from luxxon_core.commands.ptz import ptz
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def end(session_id: UUID, as_json: bool, url: str | None) -> None:
             click.echo(encode(session))
         else:
             charged = format_usdc(int(session.charged_micro_usdc))
-            click.echo(f"{session.state}: {session.clean_seconds} s, {charged} USDC")
+            say(f"{session.state}: {session.clean_seconds} s, {charged} USDC")
 
     work(url, todo)
 
@@ -128,20 +128,19 @@ def frame(session_id: UUID, out: Path, width: int | None, as_json: bool, url: st
         import asyncio
 
         from luxxon_core.kernel.errors import FrameNotAvailable
-        from luxxon_core.kernel.wire import encode
 
         async with with_key(settings) as api:
             try:
                 picture = await api.sessions.frame(session_id, max_width=width)
             except FrameNotAvailable as error:
-                click.echo(f"luxxon: {error.message}", err=True)
+                say(f"luxxon: {error.message}", err=True)
                 return 1
         try:
             await asyncio.to_thread(out.write_bytes, picture)
         except OSError as error:
             raise click.FileError(str(out), error.strerror) from None
         told = {"sessionId": str(session_id), "frame": str(out), "capturedAt": picture.captured_at}
-        click.echo(encode(told) if as_json else f"saved {out}")
+        tell(told, f"saved {out}", as_json=as_json)
         return 0
 
     work(url, todo)
@@ -155,12 +154,10 @@ def url_(session_id: UUID, as_json: bool, url: str | None) -> None:
     """Print the playback URL (WHEP) of SESSION_ID, which is LIVE: whoever has it can watch."""
 
     async def todo(settings: ClientSettings) -> None:
-        from luxxon_core.kernel.text import plain
-        from luxxon_core.kernel.wire import encode
 
         async with with_key(settings) as api:
             token = await api.sessions.viewer_token(session_id)
-        click.echo(encode(token) if as_json else plain(token.whep_url))
+        tell(token, token.whep_url, as_json=as_json)
 
     work(url, todo)
 
@@ -179,7 +176,8 @@ def cancel_all_assignments(as_json: bool, url: str | None) -> None:
         if as_json:
             click.echo(encode(result))
         else:
-            click.echo("\n".join(result.cancelled), nl=bool(result.cancelled))
+            for session_id in result.cancelled:
+                say(session_id)
             click.echo(f"{result.count} given back", err=True)
 
     work(url, todo)

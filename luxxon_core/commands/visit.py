@@ -10,6 +10,7 @@ import click
 
 from luxxon_core.client import Luxxon
 from luxxon_core.client.sessions import Picture
+from luxxon_core.commands.calling import say
 from luxxon_core.kernel.errors import FrameNotAvailable, InvalidState, Unavailable
 from luxxon_core.kernel.money import format_usdc
 from luxxon_core.kernel.wire import encode
@@ -46,7 +47,7 @@ class Visit:
             self._say(f"saved {save_frame}")
         else:
             self._told["whepUrl"] = (await sessions.viewer_token(id_)).whep_url
-            click.echo(self._told["whepUrl"], err=self._json)
+            say(self._told["whepUrl"], err=self._json)
             await sessions.wait_for(id_, "ENDED", timeout=session.max_duration_seconds + 5)
         return 0
 
@@ -80,9 +81,9 @@ class Visit:
 
     def _in_vain(self, why: str, code: str) -> int:
         self._told |= {"code": code, "message": why}
-        click.echo(f"luxxon: {why}", err=True)
+        say(f"luxxon: {why}", err=True)
         return 1
 
     def _say(self, line: str) -> None:
         if not self._json:
-            click.echo(line, err=True)
+            say(line, err=True)

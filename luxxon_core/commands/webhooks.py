@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from luxxon_core.commands.calling import json_option, url_option, with_key, work
+from luxxon_core.commands.calling import json_option, say, tell, url_option, with_key, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +75,8 @@ def create(target: str, events: tuple[str, ...], description: str, as_json: bool
         if as_json:
             click.echo(encode(made))
             return
-        click.echo(made.secret)
-        click.echo(f"id {made.id}; the secret is not shown again", err=True)
+        say(made.secret)
+        say(f"id {made.id}; the secret is not shown again", err=True)
 
     work(url, todo)
 
@@ -94,7 +94,7 @@ def rotate(webhook_id: UUID, as_json: bool, url: str | None) -> None:
         if as_json:
             click.echo(encode(made))
             return
-        click.echo(made.secret)
+        say(made.secret)
         click.echo(
             f"the old secret signs as well until {made.former_secret_until:%Y-%m-%d %H:%M} UTC", err=True
         )
@@ -107,11 +107,10 @@ def _switch(name: str, enabled: bool, help_: str) -> None:
     @_one
     def switch(webhook_id: UUID, as_json: bool, url: str | None) -> None:
         async def todo(settings: ClientSettings) -> None:
-            from luxxon_core.kernel.wire import encode
 
             async with with_key(settings) as api:
                 changed = await api.webhooks.update(webhook_id, enabled=enabled)
-            click.echo(encode(changed) if as_json else f"{changed.url}: {_state(changed)}")
+            tell(changed, f"{changed.url}: {_state(changed)}", as_json=as_json)
 
         work(url, todo)
 
@@ -131,11 +130,10 @@ def delete(webhook_id: UUID, yes: bool, as_json: bool, url: str | None) -> None:
         click.confirm(f"Delete {webhook_id}?", abort=True, err=True)
 
     async def todo(settings: ClientSettings) -> None:
-        from luxxon_core.kernel.wire import encode
 
         async with with_key(settings) as api:
             gone = await api.webhooks.delete(webhook_id)
-        click.echo(encode(gone) if as_json else f"{gone.id}: deleted")
+        tell(gone, f"{gone.id}: deleted", as_json=as_json)
 
     work(url, todo)
 
@@ -146,11 +144,10 @@ def test(webhook_id: UUID, as_json: bool, url: str | None) -> None:
     """Send webhook.test and say how it went; the exit code is 1 where it failed."""
 
     async def todo(settings: ClientSettings) -> int:
-        from luxxon_core.kernel.wire import encode
 
         async with with_key(settings) as api:
             delivery = await _finished(api, await api.webhooks.test(webhook_id))
-        click.echo(encode(delivery) if as_json else f"{delivery.id}: {_outcome(delivery)}")
+        tell(delivery, f"{delivery.id}: {_outcome(delivery)}", as_json=as_json)
         return 0 if delivery.state == "SUCCEEDED" else 1
 
     work(url, todo)

@@ -12,6 +12,7 @@ from luxxon_core.commands.calling import (
     json_option,
     opener,
     signed_in,
+    tell,
     url_option,
     wallet_options,
     work,
@@ -87,7 +88,6 @@ def create(
 
     async def todo(settings: ClientSettings) -> None:
         from luxxon_core.commands.calling import without_key
-        from luxxon_core.kernel.wire import encode
 
         wallet = opener(settings, path)()
         async with without_key(settings) as api:
@@ -100,7 +100,7 @@ def create(
                 nonce=challenge.nonce,
                 roles=roles,
             )
-        click.echo(encode(made) if as_json else made.id)
+        tell(made, made.id, as_json=as_json)
 
     work(url, todo)
 
@@ -127,12 +127,10 @@ def rename(name: str, workspace: str | None, path: Path | None, as_json: bool, u
     """Call the workspace NAME, 1 to 80 characters; its slug stays."""
 
     async def todo(settings: ClientSettings) -> None:
-        from luxxon_core.kernel.text import plain
-        from luxxon_core.kernel.wire import encode
 
         async with signed_in(settings, opener(settings, path), workspace) as (api, workspace_id):
             renamed = await api.workspaces.update(workspace_id, name=name)
-        click.echo(encode(renamed) if as_json else plain(f"{renamed.slug}: {renamed.name}"))
+        tell(renamed, f"{renamed.slug}: {renamed.name}", as_json=as_json)
 
     work(url, todo)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 
 from luxxon_core import cli
 from luxxon_core.client.events import StreamEvent
+from luxxon_core.commands.calling import say, tell
 from luxxon_core.commands.happening import line
 from luxxon_core.commands.table import facts, table
 from luxxon_core.events.schemas import QualityDegraded
@@ -54,6 +56,18 @@ def test_a_refusal_is_one_line_that_a_terminal_does_not_obey(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert harmless(said) and said.count("\n") == 1
+
+
+def test_an_answer_is_one_line_for_people_and_as_it_is_for_programs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say(f"luxxon: {EVIL}", err=True)
+    tell({"name": "a\nb"}, f"x: {EVIL}", as_json=False)
+    told = capsys.readouterr()
+    assert harmless(told.out + told.err)
+    assert (told.out.count("\n"), told.err.count("\n")) == (1, 1)
+    tell({"name": "a\nb"}, "", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"name": "a\nb"}
 
 
 def test_words_of_every_writing_stay_as_they_are() -> None:
