@@ -53,19 +53,22 @@ class Mux:
         self._by_ufrag: dict[bytes, tuple[Endpoint, bytes]] = {}
         self._by_address: dict[bytes, Endpoint] = {}
         self._addresses: dict[Endpoint, list[bytes]] = {}
+        self._ufrags: dict[Endpoint, set[bytes]] = {}
         self.malformed = 0
 
     def register(self, ufrag: str, password: str, endpoint: Endpoint) -> None:
         """Answer binding requests for ``ufrag`` on behalf of ``endpoint``."""
         self._by_ufrag[ufrag.encode()] = endpoint, password.encode()
+        self._ufrags.setdefault(endpoint, set()).add(ufrag.encode())
         self._addresses.setdefault(endpoint, [])
 
     def forget_ufrag(self, ufrag: str) -> None:
-        self._by_ufrag.pop(ufrag.encode(), None)
+        if (known := self._by_ufrag.pop(ufrag.encode(), None)) is not None:
+            self._ufrags[known[0]].discard(ufrag.encode())
 
     def unregister(self, endpoint: Endpoint) -> None:
-        for ufrag in [u for u, (e, _) in self._by_ufrag.items() if e is endpoint]:
-            del self._by_ufrag[ufrag]
+        for ufrag in self._ufrags.pop(endpoint, ()):
+            self._by_ufrag.pop(ufrag, None)
         for address in self._addresses.pop(endpoint, ()):
             if self._by_address.get(address) is endpoint:
                 del self._by_address[address]

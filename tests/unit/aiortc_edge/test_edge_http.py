@@ -196,7 +196,7 @@ async def test_viewers_who_never_come_give_their_places_to_others(
 ) -> None:
     """A URL in the wrong hands shuts nobody out for long; who is on the way keeps its place."""
     monkeypatch.setattr(edge_module, "MAX_PENDING_VIEWERS", 4)
-    monkeypatch.setattr(edge_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(edge_module, "PATIENCE", 2.5)
     live_input = await service.edge.create()
     url = live_input.whep_url
     async with peer() as one, peer() as two, peer() as three:
@@ -213,7 +213,7 @@ async def test_viewers_who_never_come_give_their_places_to_others(
         port = int(next(line for line in text.split("\r\n") if "candidate" in line).split()[5])
         assert await answered(port, *credentials(text))  # the last one is on its way
         assert (await post(service, url, watching))[0] == 503, "the others may be, too"
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.5)
         three.addTransceiver("video", "recvonly")
         await connect(service.http, three, url)
         await until(lambda: three.connectionState == "connected")
@@ -230,7 +230,7 @@ async def there(service: Service, session: str) -> int:
 
 async def test_viewers_who_never_come_do_not_keep_an_edge_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor those of another live input."""
-    monkeypatch.setattr(edge_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(edge_module, "PATIENCE", 2.5)
     async with serving(max_peers=4) as service, peer() as one, peer() as two:
         first, second = await service.edge.create(), await service.edge.create()
         send_h264(one)
@@ -239,7 +239,7 @@ async def test_viewers_who_never_come_do_not_keep_an_edge_full(monkeypatch: pyte
         for each in (first, second):
             assert (await post(service, each.whip_url, sending))[0] == 201
         assert [(await post(service, first.whep_url, watching))[0] for _ in range(3)] == [201, 201, 503]
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.5)
         assert (await post(service, second.whep_url, "v=0"))[0] == 400
         assert service.edge.stats().viewers == 2, "a bad offer costs nobody's place"
         assert [(await post(service, second.whep_url, watching))[0] for _ in range(3)] == [201, 201, 503]
