@@ -93,6 +93,7 @@ class ForkingNode:
         claims: blocks that its head has above what it can hand over.
         lenient: asked for what is above its blocks, it answers with the newest one, or its state.
         fabricates: it makes up the blocks that it claims.
+        spacing: seconds between two blocks.
         withholds: numbers of blocks whose logs it does not show.
         sent: raw transactions that it has taken.
         takes_batches: whether an array of requests is answered; of more than ``max_batch`` with 429.
@@ -109,6 +110,7 @@ class ForkingNode:
     claims: int = 0
     lenient: bool = False
     fabricates: bool = False
+    spacing: int = 1
     withholds: set[int] = field(default_factory=set)
     sent: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
@@ -257,7 +259,7 @@ class ForkingNode:
             "baseFeePerGas": "0x7",
             "hash": block.hash,
             "parentHash": block.parent,
-            "timestamp": hex(GENESIS + wanted),
+            "timestamp": hex(GENESIS + wanted * self.spacing),
             "logsBloom": _bloom(block.happenings),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ledger_node import ForkingNode, Refused, deposit
 from structlog.testing import capture_logs
 from three_nodes import Three, status
 
-from luxxon_core.adapters.chain.node_heads import MAX_LAG, STILL_S
+from luxxon_core.adapters.chain.node_heads import MAX_LAG, SILENT_S, STILL_S
 from luxxon_core.adapters.chain.pools import BlockPools
 from luxxon_core.adapters.chain.rpc import RpcChain
 from luxxon_core.adapters.chain.wire import NodeError, Unreachable
@@ -171,6 +172,100 @@ async def test_made_up_blocks_are_found_out_from_the_start(three: Three) -> None
     three.first.claims, three.first.fabricates = 300, True
     await three.ask_only(*three.each)
     assert (await three.head(), three.usable) == (20, [False, True, True])
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("spacing", [1, 0], ids=["tells the future", "tells this time"])
+async def test_one_that_was_found_out_stays_out_when_an_honest_one_goes(
+    three: Three, place: int, spacing: int
+) -> None:
+    liar = three.each[place]
+    honest, gone = (node for node in three.each if node is not liar)
+    liar.claims, liar.fabricates = 300, True
+    for node in three.each:
+        node.spacing = spacing
+    await three.ask_only(*three.each)
+    assert (await three.head(), three.usable) == (20, [node is not liar for node in three.each])
+    gone.fault = status(503)
+    for head in range(21, 26):
+        three.mine()
+        await three.look()
+        assert (await three.head(), three.usable) == (head, [node is honest for node in three.each])
+    gone.fault = None
+    three.hand.seconds += 30
+    await three.look()
+    await three.look()
+    assert three.usable == [node is not liar for node in three.each]
+    liar.claims = 0
+    await three.look()
+    await three.look()
+    assert (await three.head(), three.usable) == (25, [True, True, True])
+
+
+async def look_in_vain(three: Three) -> None:
+    with suppress(Unreachable):
+        await three.look()
+    assert three.asking._check is not None
+    await three.asking._check
+
+
+async def test_made_up_blocks_are_not_believed_where_nobody_else_answers(three: Three) -> None:
+    three.third.claims, three.third.fabricates = 300, True
+    await three.look()
+    three.first.fault = three.second.fault = status(503)
+    for silence in (0, SILENT_S, SILENT_S):
+        three.hand.seconds += silence
+        await look_in_vain(three)
+        three.asked()
+        with pytest.raises(Unreachable):
+            await three.asking.request("eth_getCode", "0x", hex(20))
+        assert three.asked()[2] == 0
+    three.first.fault = None
+    assert await three.head() == 20
+
+
+@pytest.fixture
+async def accused(three: Three) -> Three:
+    """Nodes of which the first is honest, and two that lag a little have found it out."""
+    three.mine(MAX_LAG + 2)
+    three.second.behind = three.third.behind = MAX_LAG + 2
+    await three.look()
+    await three.look()
+    assert (await three.head(), three.usable) == (20, [False, True, True])
+    return three
+
+
+async def test_an_honest_one_that_was_found_out_is_returned_to_once_the_others_are_long_gone(
+    accused: Three,
+) -> None:
+    accused.second.fault = accused.third.fault = status(503)
+    await look_in_vain(accused)
+    with pytest.raises(Unreachable):
+        await accused.head()
+    accused.hand.seconds += SILENT_S
+    await look_in_vain(accused)
+    assert (await accused.head(), accused.usable) == (27, [True, False, False])
+
+
+async def test_an_honest_one_that_was_found_out_is_returned_to_once_the_others_lag_by_far(
+    accused: Three,
+) -> None:
+    accused.mine(101)
+    accused.second.behind = accused.third.behind = 100
+    await accused.look()
+    await accused.look()
+    assert (await accused.head(), accused.usable) == (accused.first.head, [True, False, False])
+
+
+async def test_an_honest_one_that_was_found_out_is_returned_to_where_one_that_stands_still_is_left(
+    accused: Three,
+) -> None:
+    accused.third.fault = status(503)
+    for _ in range(int((SILENT_S + STILL_S) / 5) + 1):
+        accused.mine(5)
+        accused.second.behind += 5
+        await accused.look()
+    assert (await accused.head(), accused.usable[0]) == (accused.first.head, True)
 
 
 async def test_two_that_stand_still_do_not_stop_the_third(three: Three) -> None:

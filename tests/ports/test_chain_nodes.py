@@ -18,7 +18,7 @@ from three_nodes import FAULTS, Hand, Three, quick, silence, status
 from luxxon_core.adapters.chain import node as module
 from luxxon_core.adapters.chain.logs import RpcLogs
 from luxxon_core.adapters.chain.node import Nodes
-from luxxon_core.adapters.chain.node_heads import MAX_LAG
+from luxxon_core.adapters.chain.node_heads import MAX_LAG, STILL_S
 from luxxon_core.adapters.chain.rpc import RpcChain
 from luxxon_core.adapters.chain.wire import NodeError, Unreachable
 from luxxon_core.adapters.postgres.database import Database
@@ -160,6 +160,61 @@ async def test_a_node_that_makes_up_a_head_has_not_the_others_look_old(three: Th
     await three.look()
     assert three.usable == [True, True, False]
     assert await three.head() == 20
+
+
+@pytest.mark.parametrize("place", range(3))
+async def test_two_that_lag_do_not_outvote_the_one_at_the_chains_end(three: Three, place: int) -> None:
+    for node in three.each:
+        node.spacing = 2
+    three.mine(50)
+    three.second.behind = three.third.behind = 40
+    order = [three.second, three.third]
+    order.insert(place, three.first)
+    await three.ask_only(*order)
+    for _ in range(6):
+        three.mine()
+        await three.look()
+        assert await three.head() == three.first.head
+        assert three.usable == [node is three.first for node in order]
+    three.hand.seconds += STILL_S
+    three.second.behind = three.third.behind = three.second.behind + 15  # they stop for that time
+    three.mine(15)
+    await three.look()
+    assert three.usable == [node is three.first for node in order]
+    three.second.behind = three.third.behind = 0
+    await three.look()
+    assert three.usable == [True, True, True]
+
+
+async def test_two_that_lag_answer_where_the_one_at_the_chains_end_is_gone(three: Three) -> None:
+    three.mine(100)
+    three.second.behind = three.third.behind = 80
+    await three.look()
+    three.mine()
+    await three.look()
+    assert three.usable == [True, False, False]
+    three.first.fault = status(503)
+    three.mine()
+    assert await three.head() == three.first.head - 80
+    await three.look()
+    assert three.usable == [False, True, True]
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 70, 3600])
+async def test_a_chain_that_stands_still_or_has_a_clock_of_its_own(three: Three, ahead: int) -> None:
+    three.ahead = ahead
+    for blocks in (1, 1, 0, 0, 100, 1):
+        three.mine(blocks)
+        three.hand.seconds += STILL_S
+        await three.look()
+        assert (await three.head(), three.usable) == (three.first.head, [True, True, True])
+    three.third.behind = 90  # there too one that lags is found out by two
+    await three.look()
+    assert three.usable == [True, True, False]
+    three.third.behind, three.third.claims, three.third.fabricates = 0, 300, True  # and so is one that lies
+    three.mine()
+    await three.look()
+    assert three.usable == [True, True, False]
 
 
 async def test_a_block_that_a_node_should_have_is_got_from_another(three: Three) -> None:

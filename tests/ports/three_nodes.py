@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import pytest
 from aiohttp import web
-from ledger_node import CHAIN_ID, SETTLEMENT, USDC, ForkingNode
+from ledger_node import CHAIN_ID, GENESIS, SETTLEMENT, USDC, ForkingNode
 
 from luxxon_core.adapters.chain import node as module
 from luxxon_core.adapters.chain.node import COMPARE_S, Nodes
@@ -26,12 +26,17 @@ class Hand:
 
 
 class Three:
-    """Three nodes of one chain, and what asks them."""
+    """Three nodes of one chain, and what asks them.
+
+    Attributes:
+        ahead: seconds that the time is ahead of the chain's newest block.
+    """
 
     def __init__(self, nodes: list[ForkingNode], hand: Hand) -> None:
         self.first, self.second, self.third = self.each = nodes
         self.hand = hand
-        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, hand)
+        self.ahead = 0.0
+        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, hand, self.wall)
 
     async def close(self) -> None:
         await self.asking.close()
@@ -39,7 +44,7 @@ class Three:
     async def ask_only(self, *nodes: ForkingNode) -> None:
         """From now on ask these alone, the preferred one first."""
         await self.asking.close()
-        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, self.hand)
+        self.asking = Nodes([node.url for node in nodes], CHAIN_ID, self.hand, self.wall)
         await self.look()
         self.asked()
 
@@ -49,6 +54,9 @@ class Three:
         ports = RpcChain(self.first.url, SETTLEMENT, USDC, chain_id=CHAIN_ID)
         ports.nodes = self.asking
         return ports
+
+    def wall(self) -> float:
+        return GENESIS + self.first.head * self.first.spacing + self.ahead
 
     def mine(self, count: int = 1) -> None:
         for _ in range(count):

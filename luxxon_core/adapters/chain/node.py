@@ -1,9 +1,9 @@
 """A chain behind one node or several: which of them is asked, and which is believed.
 
 The first that works is asked, in the order given. One that fails is passed over until a probe in the
-background succeeds, so nobody waits for it twice; so is one whose head lies behind the others' or is made up
-(:mod:`.node_heads`), or that is on another chain. A block or a state that one has not got the next may have.
-Transactions go to all: the same bytes are the same transaction wherever they arrive.
+background succeeds, so nobody waits for it twice; so is one whose head lies behind the others'. One that
+makes up its head (:mod:`.node_heads`), or is on another chain, is not asked. A block or a state that one
+has not got the next may have. Transactions go to all: the same bytes are the same transaction everywhere.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
 
-from luxxon_core.adapters.chain.node_heads import MAX_LAG, boasts, newest_shown, runs_away
+from luxxon_core.adapters.chain import node_heads
 from luxxon_core.adapters.chain.node_state import (
     DOWN_S,
+    Doubt,
     Node,
     NodeHealth,
     OldHead,
@@ -27,7 +29,6 @@ from luxxon_core.adapters.chain.node_state import (
     is_missing,
     is_open,
     number_of,
-    reference_of,
     result_or_error,
 )
 from luxxon_core.adapters.chain.wire import NodeError, Unreachable, result_of, wire_to
@@ -59,14 +60,19 @@ class Nodes:
         chain_id: what each must answer to eth_chainId where there are several; None takes what
             the first says.
         monotonic: seconds that only grow.
+        wall: the time, as blocks tell it.
     """
 
     def __init__(
-        self, urls: Sequence[str], chain_id: int | None, monotonic: Callable[[], float] = time.monotonic
+        self,
+        urls: Sequence[str],
+        chain_id: int | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._nodes = [Node(host_of(url), wire_to(url)) for url in urls]
         self._chain_id = chain_id
-        self._monotonic = monotonic
+        self._monotonic, self._wall = monotonic, wall
         self._next_check = 0.0
         self._check: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[Any]] = set()
@@ -155,7 +161,7 @@ class Nodes:
     def _in_order(self) -> list[Node]:
         """Whom to ask, one after the other; nodes that rest for long are left alone."""
         now = self._monotonic()
-        willing = [node for node in self._nodes if not node.foreign and node.rests_until - now <= MAX_REST_S]
+        willing = [node for node in self._nodes if not node.barred and node.rests_until - now <= MAX_REST_S]
         return sorted(willing, key=lambda node: (node.rests_until > now, node.rank))
 
     async def second(self, method: str, *params: object) -> Any:
@@ -312,44 +318,46 @@ class Nodes:
         """
         told = number_of(answer)
         head = await self._newest(node, told)
-        heard = [one.head for one in self._nodes if one.head is not None and one.answers]
+        others = [one for one in self._nodes if one.answers]
+        behind = self.several and node_heads.is_behind(head, others, self._monotonic(), self._wall())
         node.hear(told, head, self._monotonic())
-        if boasts(node) and not node.doubted:
-            self._doubt(node, told, "made up")
+        if (boasts := node_heads.boasts(node)) and not node.doubt:
+            self._doubt(node, told, "above its blocks")
             if self.several:  # where none is better it is asked again, for the blocks that it shows
                 raise OldHead("a head that is made up")
         if self._alone:
-            node.doubted = boasts(node)
+            node.doubt = "above its blocks" if boasts else None
             return head
-        if heard and head < reference_of(heard) - MAX_LAG:
+        if behind:
             self._next_check = 0.0
             self._doubt(node, told, "behind")
             raise OldHead("an old head")
-        if runs_away(node, self._nodes, self._monotonic()):  # from what the others told some time ago
-            self._next_check = 0.0
+        if node_heads.runs_away(node, others, self._monotonic(), self._wall()):
+            self._next_check = 0.0  # that was from what the others told some time ago
             self._compare()
             if self._check is not None:
                 await asyncio.wait({self._check})
-            if node.doubted:
+            if node.doubt:
                 raise OldHead("a head far above the others'")
         return head
 
     async def _newest(self, node: Node, told: int) -> int:
         """The newest block that a node shows of those that it tells of; raises as :meth:`_hear` does."""
         try:
-            return await newest_shown(node, told, lambda method, params: self._answer(node, method, params))
+            return await node_heads.newest_shown(node, told, partial(self._answer, node))
         except OldHead:
             self._doubt(node, told, "without its block")
             raise
 
-    def _doubt(self, node: Node, told: int, head_is: str) -> None:
-        if not node.doubted:
-            _log.warning("chain.node_doubted", host=node.host, head_is=head_is, told=told, shown=node.shown)
-        node.doubted = True
+    def _doubt(self, node: Node, told: int, doubt: Doubt) -> None:
+        if not node.doubt:
+            _log.warning("chain.node_doubted", host=node.host, head_is=doubt, told=told, shown=node.shown)
+        if not node.makes_up:
+            node.doubt, node.accused_at = doubt, self._monotonic()
 
     def _is_up(self, node: Node) -> None:
         _log.info("chain.node_up", host=node.host, head=node.head)
-        node.down = node.doubted = False
+        node.down, node.doubt = False, None
         node.pause, node.probe_at = DOWN_S[0], 0.0
 
     def _compare(self) -> None:
@@ -362,22 +370,14 @@ class Nodes:
 
     async def _compared(self) -> None:
         now = self._monotonic()
-        due = [
-            node
-            for node in self._nodes
-            if not node.foreign and node.rests_until <= now and not (node.down and node.probe_at > now)
-        ]
+        due = [node for node in self._nodes if node.is_due(now)]
         found = await asyncio.gather(*(self._probe(node) for node in due))
         well = [node for node, answers in zip(due, found, strict=True) if answers]
-        heads = [node.head for node in well if node.head is not None]
-        if not heads:
-            return
-        reference = reference_of(heads)
-        for node in well:
-            if node.head is not None and node.head < reference - MAX_LAG:
-                self._doubt(node, node.told, "behind")
-            elif boasts(node) or runs_away(node, self._nodes, now):
-                self._doubt(node, node.told, "made up")
+        now, wall = self._monotonic(), self._wall()
+        doubts = [node_heads.doubt_of(node, well, now, wall) for node in well]
+        for node, doubt in zip(well, doubts, strict=True):
+            if doubt is not None:
+                self._doubt(node, node.told, doubt)
             elif node.rank:
                 self._is_up(node)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from luxxon_core.adapters.chain.wire import NodeError, Unreachable, Wire, result_of
@@ -34,6 +34,10 @@ MISSING = (
 """What geth, reth, Erigon, Nethermind, Besu, anvil and providers say where a block or a state is missing."""
 
 
+Doubt = Literal["behind", "above its blocks", "without its block", "made up"]
+"""What a node's head is that is not believed."""
+
+
 @dataclass(slots=True)
 class Node:
     """What we know of one node.
@@ -42,12 +46,14 @@ class Node:
         proven: it has told the right chain's id.
         foreign: it has told another one's, and is not asked again.
         down: it failed, and has not been probed with success since.
-        doubted: its head lies too far behind the others', or is not believed.
+        doubt: what its head is where it is not believed; "made up" is kept until it is taken back.
         head: the newest block that it has shown of those that it told of, lately.
         told: what its head is by its own word.
         shown: the newest block that it has shown.
+        made_at: that block's timestamp, where it has one.
         risen_at: when its head was last heard to be higher than before.
-        probe_at, rests_until, risen_at: on the monotonic clock.
+        accused_at: when others last spoke against its head.
+        probe_at, rests_until, risen_at, accused_at: on the monotonic clock.
     """
 
     host: str
@@ -55,11 +61,13 @@ class Node:
     proven: bool = False
     foreign: bool = False
     down: bool = False
-    doubted: bool = False
+    doubt: Doubt | None = None
     head: int | None = None
     told: int = -1
     shown: int = -1
+    made_at: int | None = None
     risen_at: float = 0.0
+    accused_at: float = 0.0
     pause: float = DOWN_S[0]
     probe_at: float = 0.0
     rests_until: float = 0.0
@@ -67,11 +75,24 @@ class Node:
 
     @property
     def rank(self) -> int:
-        return 2 if self.down else 1 if self.doubted else 0
+        return 2 if self.down else 1 if self.doubt else 0
 
     @property
     def answers(self) -> bool:
         return not (self.down or self.foreign)
+
+    @property
+    def makes_up(self) -> bool:
+        return self.doubt == "made up"
+
+    @property
+    def barred(self) -> bool:
+        """Whether it is not to be asked, even if there is no other."""
+        return self.foreign or self.makes_up
+
+    def is_due(self, now: float) -> bool:
+        """Whether its head may be asked for."""
+        return not self.foreign and self.rests_until <= now and not (self.down and self.probe_at > now)
 
     def hear(self, told: int, head: int, now: float) -> None:
         if self.head is None or head > self.head:
