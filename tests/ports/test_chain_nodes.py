@@ -314,26 +314,27 @@ async def test_whatever_two_of_three_do_the_ledger_becomes_what_the_chain_is(
 ) -> None:
     monkeypatch.setattr(module, "DOWN_S", (0.01, 0.05))
     monkeypatch.setattr(module, "COMPARE_S", 0.05)
-    monkeypatch.setattr(module, "SHARED_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(module, "TIMEOUT_S", 0.1)
     dice = random.Random(seed)
     chain = RpcChain([node.url for node in three.each], SETTLEMENT, USDC, chain_id=CHAIN_ID)
     ledger, wallets = PgLedger(chain.contract), [f"0x{number:02x}" + "11" * 19 for number in (1, 2, 3)]
     watch, shared = Watch(database, ledger, RpcLogs(chain), 2), three.first
-    for _ in range(40):
-        for node in dice.sample(three.each, 2):
-            node.fault = dice.choice([None, None, *FAULTS.values()])
-            node.behind = dice.choice([0, 0, 1, 3, MAX_LAG + 4])
-            node.claims = dice.choice([0, 0, 2, 300])
-        if all(node.fault for node in three.each):
-            dice.choice(three.each).fault = None
-        if dice.random() < 0.2:
-            shared.fork(max(1, shared.head - dice.randrange(8)))
-        for _ in range(dice.randrange(1, 6)):
-            shared.mine(deposit(dice.choice(wallets), dice.randrange(1, 1000)))
-        for _ in range(3):
-            with suppress(ExternalError):
-                await watch.watch(NOON)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(module, "SHARED_TIMEOUT_S", 0.05)
+        impatient.setattr(module, "TIMEOUT_S", 0.1)
+        for _ in range(40):
+            for node in dice.sample(three.each, 2):
+                node.fault = dice.choice([None, None, *FAULTS.values()])
+                node.behind = dice.choice([0, 0, 1, 3, MAX_LAG + 4])
+                node.claims = dice.choice([0, 0, 2, 300])
+            if all(node.fault for node in three.each):
+                dice.choice(three.each).fault = None
+            if dice.random() < 0.2:
+                shared.fork(max(1, shared.head - dice.randrange(8)))
+            for _ in range(dice.randrange(1, 6)):
+                shared.mine(deposit(dice.choice(wallets), dice.randrange(1, 1000)))
+            for _ in range(3):
+                with suppress(ExternalError):
+                    await watch.watch(NOON)
     for node in three.each:
         node.fault, node.behind, node.claims = None, 0, 0
     three.mine(2)
