@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from luxxon_core.kernel.errors import StartError
 from luxxon_core.plugins import secret_store
@@ -18,6 +19,8 @@ from luxxon_core.toml_edit import Value, with_table, with_table_named, without_t
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from luxxon_core.plugins.secret_fields import Leaf, Path
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -62,10 +65,17 @@ def keep_camera(
     if name in known.get("cameras", {}):
         raise StartError("camera:taken", f"there is a camera {name} already")
     table: dict[str, Any] = {"type": type_key}
+    kept: list[Mapping[str, str]] = []
+    stem = _stem(name, known.get("cameras", {}))
+
+    def leaf(path: Path, plain: Any, secret: bool) -> Any:
+        if plain is None or not (secret or _opens(plain)):
+            return plain
+        kept.append(secret_store.keep(".".join((stem, *map(_part, path))), _text(plain)))
+        return kept[-1]
+
     try:
-        for field, value in _fields(config).items():
-            secret = _secret(value)
-            table[field] = value if secret is None else secret_store.keep(f"cameras.{name}.{field}", secret)
+        table |= _fields(config, leaf)
         text = with_table(text, f"cameras.{name}", table)
         if place is not None:
             operate: dict[str, Value] = {"lat": place[0], "lng": place[1]}
@@ -73,8 +83,7 @@ def keep_camera(
             table = {**table, "operate": operate}
         _write(text, known | {"cameras": {**known.get("cameras", {}), name: table}})
     except StartError:
-        for reference in table.values():
-            secret_store.forget(reference)
+        _forget(kept)
         raise
     return table
 
@@ -91,8 +100,7 @@ def forget_camera(name: str) -> None:
         without_tables(text, f"cameras.{name}"),
         known | {"cameras": {each: table for each, table in cameras.items() if each != name}},
     )
-    for reference in cameras[name].values():
-        secret_store.forget(reference)
+    _forget(cameras[name])
 
 
 def rename_camera(name: str, new: str) -> None:
@@ -141,19 +149,76 @@ def _write(text: str, wanted: Mapping[str, Any]) -> None:
         raise StartError(message=f"{path} cannot be edited: {error}") from None
 
 
-def _fields(config: BaseModel) -> dict[str, Any]:
-    """What differs from the defaults, as TOML has it; secrets are still wrapped."""
-    from pydantic import SecretStr
+def _fields(config: BaseModel, leaf: Leaf) -> dict[str, Any]:
+    """What differs from the defaults, as TOML has it, with what ``leaf`` makes of each value. None is left
+    out: TOML has none.
 
-    plain = config.model_dump(mode="json", exclude_defaults=True)
-    secrets = {field: value for field, value in config if isinstance(value, SecretStr)}
-    return {field: secrets.get(field, value) for field, value in plain.items() if value is not None}
+    Raises:
+        StartError: what the plugin makes of them fails, or as ``leaf``.
+    """
+    from luxxon_core.plugins.secret_fields import in_plain
+
+    try:
+        plain = config.model_dump(mode="json", exclude_defaults=True)
+    except Exception as error:  # noqa: BLE001 - a plugin's; by its type: its text may be a secret
+        message = f"its configuration cannot be written ({type(error).__name__})"
+        raise StartError("camera:fields", message) from None
+    fields: dict[str, Any] = _without_none(in_plain(config, plain, leaf))
+    return fields
 
 
-def _secret(value: object) -> str | None:
-    """What may not stand in a settings file: a secret, or an address with a password in it."""
-    from pydantic import SecretStr
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list) else value
 
-    if isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]*://[^/?#]*:[^/?#]*@", value, re.IGNORECASE):
-        return value
-    return value.get_secret_value() if isinstance(value, SecretStr) else None
+
+def _opens(value: object) -> bool:
+    """Whether it may not stand in a settings file, secret or not: an address with a password in it."""
+    address = r"[a-z][a-z0-9+.-]*://[^/?#]*:[^/?#]*@"
+    return isinstance(value, str) and re.match(address, value, re.IGNORECASE) is not None
+
+
+def _part(key: str) -> str:
+    """A key as a part of a secret's name, which has ``.`` and ``/`` between its parts."""
+    return quote(key, safe="").replace(".", "%2E")
+
+
+def _text(secret: Any) -> str:
+    from luxxon_core.plugins.secret_fields import as_text
+
+    text = as_text(secret)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes that are none
+        raise StartError("camera:secret", "a secret that is no text cannot be kept") from None
+    return text
+
+
+def _stem(name: str, cameras: Mapping[str, Any]) -> str:
+    """What the names of a camera's secrets begin with. One that was renamed keeps those of its former name:
+    who comes after it under that name has others (no camera's name has a ``~``)."""
+    taken, stem, number = tuple(_referred(cameras)), f"cameras.{name}", 1
+    while any(each.removeprefix(f"{secret_store.SERVICE}/").startswith(f"{stem}.") for each in taken):
+        number += 1
+        stem = f"cameras.{name}~{number}"
+    return stem
+
+
+def _referred(value: Any) -> Iterator[str]:
+    """What references name, however deep."""
+    match value:
+        case {"kept": str(name)} | {"keyring": str(name)} if len(value) == 1:
+            yield name
+        case dict() | list():
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from _referred(each)
+
+
+def _forget(value: Any) -> None:
+    """Let go of every secret that is referred to, however deep."""
+    if isinstance(value, Mapping) and len(value) == 1:  # a reference has nothing beside it
+        secret_store.forget(value)
+    if isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            _forget(each)

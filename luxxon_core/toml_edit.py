@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-Value = str | bool | float | Mapping[str, "Value"]
+Value = str | bool | float | Mapping[str, "Value"] | Sequence["Value"]
 """What stands behind a key; a mapping is written in one line."""
 
 
@@ -30,7 +30,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def with_table(text: str, name: str, values: Mapping[str, Value]) -> str:
     """The text with a table, in the place of one of its name; tables below that stay."""
-    body = "".join(f"{key} = {value_of(value)}\n" for key, value in values.items())
+    body = "".join(f"{_key(key)} = {value_of(value)}\n" for key, value in values.items())
     table = f"[{name}]\n{body}"
     start = re.search(rf"(?m)^[ \t]*\[[ \t]*{re.escape(name)}[ \t]*\].*\n?", text)
     if start is None:
@@ -54,8 +54,14 @@ def with_table_named(text: str, name: str, new: str) -> str:
 def value_of(value: object) -> str:
     """A value; JSON's strings, numbers and booleans are TOML's, but for the one character DEL."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {value_of(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {value_of(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_of, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else value_of(key)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import rich
 
 from luxxon_core.kernel.text import plain
 from luxxon_tui.sized import SizedApp
@@ -32,6 +35,13 @@ class WaryApp(SizedApp):
         if not contained(error):  # else it is a plugin's, and its panel says so
             super()._handle_exception(error)
 
+    def _fatal_error(self) -> None:
+        # Textual's own shows what every variable held: a password, of a form
+        from rich.traceback import Traceback
+
+        self.bell()
+        self.panic(Traceback(show_locals=False, width=None, suppress=[rich]))
+
     def notify(
         self,
         message: str,
@@ -50,7 +60,9 @@ class WaryApp(SizedApp):
     def open_url(self, url: str, *, new_tab: bool = True) -> None:
         """Open a page in the user's browser; nothing but a page: a server has named it. Where no browser
         would be seen its address is told, and copied."""
-        if not url.startswith(("https://", "http://")):
+        from luxxon_tui import browser
+
+        if not browser.is_page(url):
             self.notify("that is no page of the web", severity="warning")
         elif self._driver is not None and self._driver.is_web:
             super().open_url(url, new_tab=new_tab)
@@ -61,7 +73,10 @@ class WaryApp(SizedApp):
         from luxxon_tui import browser
         from luxxon_tui.widgets.card import Card
 
-        if browser.within_reach(os.environ, sys.platform) and await asyncio.to_thread(browser.opened, url):
-            return
+        if browser.within_reach(os.environ, sys.platform):
+            with suppress(OSError), browser.handed(url, os.environ) as address:
+                if await browser.opened(address):
+                    await asyncio.sleep(browser.READ_SECONDS)
+                    return
         self.copy_to_clipboard(url)
         self.push_screen(Card(browser.address_rows(url)))

@@ -24,7 +24,7 @@ from luxxon_core.operator.ptz import Controls, offered
 from luxxon_core.operator.remote import RemoteControl
 from luxxon_core.operator.rules import Rules
 from luxxon_core.operator.serving import Patience, Serving
-from luxxon_core.source import HealthState, MediaProfile, PoseSource, Source, SourceError
+from luxxon_core.source import Health, HealthState, MediaProfile, PoseSource, Source, SourceError
 
 if TYPE_CHECKING:
     import httpx
@@ -303,13 +303,20 @@ class OperatorAgent:
         failing_since: float | None = None
         while True:
             await asyncio.sleep(min(SOURCE_SECONDS, patience / 4))
-            now, health = time.monotonic(), self.source.health()
+            now, health = time.monotonic(), self._health()
             if self._session is not None or health.state is not HealthState.FAILED:
                 failing_since = None
             elif failing_since is None:
                 failing_since = now
+                log.warning("agent.source_failed", reason=health.last_error)
             elif now - failing_since >= patience:
                 raise SourceLost("source:lost", health.last_error)
+
+    def _health(self) -> Health:
+        try:
+            return self.source.health()
+        except Exception as error:  # noqa: BLE001 - a plugin's: who cannot say how it is counts as failing
+            return Health(HealthState.FAILED, last_error=f"its plugin failed ({type(error).__name__})")
 
     async def _serve_assignments(self) -> None:
         patience = Patience()

@@ -50,6 +50,30 @@ class CameraState(StrEnum):
 
 
 @dataclass
+class Attempts:
+    """How long a camera that has failed is left alone before it is opened anew."""
+
+    _failing_since: float | None = None
+    _slow: float = field(default_factory=lambda: SLOW[0])
+
+    def pause(self, error: Exception, offered: float) -> float:
+        """Seconds.
+
+        Args:
+            error: why it is not offered: a refusal, a configuration and a plugin's own fault heal slowly.
+            offered: seconds for which it was offered before; 0 if it was not.
+        """
+        if isinstance(error, SourceError) and not isinstance(error, (SourceAuthError, SourceConfigError)):
+            now = time.monotonic()
+            if offered > 2 * SOURCE_PATIENCE:
+                self._failing_since, self._slow = None, SLOW[0]
+            self._failing_since = self._failing_since or now
+            return min(max(QUICK[0], (now - self._failing_since) / 40), QUICK[1])
+        pause, self._slow = self._slow, min(self._slow * 2, SLOW[1])
+        return pause
+
+
+@dataclass
 class Camera:
     """Runs one camera. :meth:`run` ends only when the marketplace refuses for good."""
 
@@ -74,7 +98,7 @@ class Camera:
             LuxxonError: the marketplace refuses for good.
         """
         structlog.contextvars.bind_contextvars(camera=self.name)
-        failing_since, slow = None, SLOW[0]
+        attempts = Attempts()
         while True:
             self.state = CameraState.OPENING
             started = time.monotonic()
@@ -82,21 +106,19 @@ class Camera:
                 await self._offer()
                 return
             except (SourceAuthError, SourceConfigError) as error:
+                pause = attempts.pause(error, 0.0)
                 self._failed("camera.refused", error.message)
-                pause, slow = slow, min(slow * 2, SLOW[1])
             except SourceError as error:
-                if self.state is CameraState.OFFERED and time.monotonic() - started > 2 * SOURCE_PATIENCE:
-                    failing_since, slow = None, SLOW[0]
+                offered = time.monotonic() - started if self.state is CameraState.OFFERED else 0.0
+                pause = attempts.pause(error, offered)
                 self._failed("camera.not_ready", error.message)
-                failing_since = failing_since or time.monotonic()
-                pause = min(max(QUICK[0], (time.monotonic() - failing_since) / 40), QUICK[1])
             except LuxxonError as error:
                 self.state, self.reason = CameraState.GIVEN_UP, str(error)
                 self.settled.set()
                 raise
             except Exception as error:  # noqa: BLE001 - a plugin's: told, and tried again, as of a device
-                self._failed("camera.crashed", _where(error))
-                pause, slow = slow, min(slow * 2, SLOW[1])
+                pause = attempts.pause(error, 0.0)
+                self._failed("camera.crashed", where_failed(error))
             await asyncio.sleep(pause)
 
     def _failed(self, event: str, reason: str) -> None:
@@ -205,7 +227,7 @@ def workspace_of(me: ApiKeyMe | WalletMe) -> str:
     return me.workspace_id
 
 
-def _where(error: Exception) -> str:
+def where_failed(error: Exception) -> str:
     """What failed and where; not what it says, which may be a URL with a password."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"

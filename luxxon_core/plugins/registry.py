@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class PluginRegistry:
         """Resolve ``key`` or ``key:value`` (as ``file:clip.mp4``) to a source type and its configuration.
 
         ``values`` are further fields; ``{"env": "VARIABLE"}`` and ``{"keyring": "service/user"}`` in them
-        stand for secrets. Field values never appear in the error: some are secrets.
+        stand for secrets. These, and what is given for fields that hold some, never appear in the error.
 
         Raises:
             SourceConfigError: unknown key, a value where none is taken, a secret that is not there, an
@@ -59,7 +59,13 @@ class PluginRegistry:
             known = ", ".join(sorted(self.sources)) or "none"
             message = f"no camera type {key!r}; available: {known}{self.absences}"
             raise SourceConfigError("source:unknown", message)
-        fields = resolved(values or {})
+        secrets: list[str] = []
+
+        def noted(secret: str) -> str:
+            secrets.append(secret)
+            return secret
+
+        fields = resolved(values or {}, noted)
         if colon:
             spec_field = getattr(source_type.Config, "spec_field", None)
             if spec_field is None:
@@ -67,7 +73,7 @@ class PluginRegistry:
                     "source:noSpecField", f"camera type {key} takes no value after the colon"
                 )
             fields[spec_field] = value
-        return source_type, _validated(key, source_type.Config, fields)
+        return source_type, _validated(key, source_type.Config, fields, secrets)
 
     @property
     def absences(self) -> str:
@@ -76,8 +82,13 @@ class PluginRegistry:
         return broken + (f"; switched off: {', '.join(self.disabled)}" if self.disabled else "")
 
 
-def _validated(key: str, config: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
+def _validated(
+    key: str, config: type[BaseModel], fields: Mapping[str, Any], secrets: Sequence[str]
+) -> BaseModel:
     """The configuration that the fields make.
+
+    Args:
+        secrets: what else an error may not tell.
 
     Raises:
         SourceConfigError: an invalid field, or a validator that fails: pydantic takes ValueError and
@@ -85,6 +96,7 @@ def _validated(key: str, config: type[BaseModel], fields: Mapping[str, Any]) -> 
     """
     from pydantic import ValidationError
 
+    from luxxon_core.plugins.secret_fields import secret_inputs, without_secrets
     from luxxon_core.source import SourceConfigError, SourceError
 
     try:
@@ -92,7 +104,8 @@ def _validated(key: str, config: type[BaseModel], fields: Mapping[str, Any]) -> 
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or key
-        raise SourceConfigError("source:invalidField", f"{key}: {where}: {first['msg']}") from None
+        words = without_secrets(config, first, first["msg"], [*secrets, *secret_inputs(config, fields)])
+        raise SourceConfigError("source:invalidField", f"{key}: {where}: {words}") from None
     except SourceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's; by its type: its text may be a secret

@@ -13,9 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel
 
 from luxxon_core.plugins import hookimpl, load_plugins
+from luxxon_core.plugins.secret_fields import SECRETS, holds_secrets
 from luxxon_core.source import (
     EncodedPacket,
     HealthState,
@@ -68,7 +69,7 @@ class SourceConformance(CapabilityChecks):
         assert isinstance(self.config, config), f"config is no {config.__name__}"
         assert config.model_json_schema()["type"] == "object"
         for name, field in config.model_fields.items():
-            hidden = _mentions(field.annotation, SecretStr, SecretBytes)
+            hidden = holds_secrets(field.annotation)
             assert hidden or not (SECRET_NAME.search(name) and _mentions(field.annotation, str, bytes)), (
                 f"the field {name} is not a SecretStr"
             )
@@ -268,18 +269,20 @@ def _mentions(annotation: Any, *kinds: type) -> bool:
     return annotation in kinds or any(_mentions(one, *kinds) for one in inner)
 
 
-def secrets_of(value: Any) -> Iterator[str]:
+def secrets_of(value: Any, secret: bool = False) -> Iterator[str]:
     """The plain text of every secret in a configuration."""
-    if isinstance(value, SecretStr):
-        yield from filter(None, [value.get_secret_value()])
+    if isinstance(value, SECRETS):
+        yield from secrets_of(value.get_secret_value(), True)
+    elif secret and isinstance(value, str | bytes):
+        yield from filter(None, [value.decode(errors="replace") if isinstance(value, bytes) else str(value)])
     elif isinstance(value, BaseModel):
         for _, inner in value:
-            yield from secrets_of(inner)
+            yield from secrets_of(inner, secret)
     elif isinstance(value, dict):
-        yield from secrets_of(list(value.values()))
-    elif isinstance(value, list | tuple):
+        yield from secrets_of(list(value.values()), secret)
+    elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
-            yield from secrets_of(inner)
+            yield from secrets_of(inner, secret)
 
 
 def _descriptors() -> int:

@@ -211,8 +211,10 @@ class CameraDesk:
         workspace_id: str,
         terms: Terms,
         sign: Callable[[str], str] | None,
+        *,
+        lost: Callable[[str], None],
     ) -> None:
-        """Be online with an open camera until cancelled; others may be online beside it.
+        """Be online with a camera until cancelled; others may be online beside it.
 
         Raises:
             LuxxonError: as :meth:`Operation.run`.
@@ -226,14 +228,17 @@ class CameraDesk:
             clock=self._clock,
             by_rule=lambda: self.by_rule,
             told=self._of_operation,
+            lost=lost,
             sign=sign,
         )
+        link.kept = True
         self._told()
         try:
             await operation.run()
         finally:
             self.past |= operation.sessions
             del self.operations[link.found.key]
+            link.kept = self.opened == link.found.key
             self._told()
 
     def operation_of(self, link: CameraLink | None) -> Operation | None:

@@ -5,8 +5,10 @@ The lines are the fields of its ``Config``; pydantic reads what stands in them, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import NoneType, UnionType
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from luxxon_core.source import SourceType
 
 YES, NO, NONE = "true", "false", "none"
-CONTAINERS = (list, tuple, set, frozenset, dict)
+MOST_BRACKETS = 500
+"""Deep nesting overflows the C stack where a library has lifted Python's recursion limit."""
 WORDS = {
     "missing": "needed",
     "int_type": "a whole number",
@@ -68,6 +71,7 @@ class FormField:
         fallback: what counts while nothing stands there.
         choices: text and value of each.
         value: what ``text`` stands for; None where the configuration's default does.
+        hidden: whether it is, or may have in it, a secret: it is not shown while it is typed.
     """
 
     name: str
@@ -78,6 +82,7 @@ class FormField:
     fallback: str = ""
     choices: tuple[tuple[str, Any], ...] = ()
     value: Any = field(default=None, repr=False)
+    hidden: bool = False
 
 
 class WrongFields(InvalidInput):
@@ -105,9 +110,12 @@ def form_of(
 
 
 def _line(name: str, info: FieldInfo, config: BaseModel | None) -> FormField:
-    sort, choices = _sort(info.annotation)
-    default = _default(info)
-    known = default if config is None else plain_value(getattr(config, name, default))
+    from luxxon_core.plugins.secret_fields import holds_secrets, revealed
+
+    default, secret = revealed(_default(info))
+    sort, choices = _sort(info.annotation, default is None and not info.is_required())
+    known, told = revealed(getattr(config, name, None)) if config is not None else (default, False)
+    hidden = secret or told or holds_secrets(info.annotation)
     value = None if known == default else known
     fallback = ""
     if sort in (Sort.SWITCH, Sort.CHOICE):
@@ -116,30 +124,24 @@ def _line(name: str, info: FieldInfo, config: BaseModel | None) -> FormField:
             text, value = NO, False
     else:
         text = "" if value is None else _text(value)
-        fallback = "" if sort is Sort.SECRET else _text(default)
+        fallback = "" if hidden else _text(default)
         fallback = fallback or ("needed" if info.is_required() else "")
     title = info.title or name.replace("_", " ")
-    return FormField(name, title, info.description or "", sort, text, fallback, choices, value)
+    return FormField(name, title, info.description or "", sort, text, fallback, choices, value, hidden)
 
 
 def _default(info: FieldInfo) -> Any:
     try:
-        found = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+        return None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
     except Exception:  # noqa: BLE001 - a plugin's factory; without it the line begins empty
         return None
-    return plain_value(found)
 
 
 def plain_value(value: Any) -> Any:
-    """A value as ``luxxon.toml`` would have it; a secret's is the secret."""
-    from pydantic import SecretBytes, SecretStr
-    from pydantic_core import to_jsonable_python
+    """A value as ``luxxon.toml`` would have it; those of secrets, however deep, are the secrets."""
+    from luxxon_core.plugins.secret_fields import revealed
 
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, SecretBytes):
-        return value.get_secret_value().decode(errors="replace")
-    return to_jsonable_python(value, fallback=str)
+    return revealed(value)[0]
 
 
 def _text(value: Any) -> str:
@@ -148,24 +150,57 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _sort(annotation: Any) -> tuple[Sort, tuple[tuple[str, Any], ...]]:
-    from pydantic import BaseModel, SecretBytes, SecretStr
+def _sort(annotation: Any, none_counts: bool) -> tuple[Sort, tuple[tuple[str, Any], ...]]:
+    """How a line of this type is filled; ``none`` is a choice where it counts while nothing is said: the file
+    has no word for it."""
+    from luxxon_core.plugins.secret_fields import SECRETS
 
     may = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    kinds = [get_args(one)[0] if get_origin(one) is Annotated else one for one in may if one is not NoneType]
-    none = ((NONE, None),) if NoneType in may else ()
-    if any(_is(one, SecretStr, SecretBytes) for one in kinds):
-        return Sort.SECRET, ()
+    kinds = [_bare(one) for one in may if one is not NoneType]
+    if any(_is(get_origin(one) or one, *SECRETS) for one in kinds):
+        inner = (_bare(each) for one in kinds for each in get_args(one))
+        return (Sort.JSON if any(map(_is_many, inner)) else Sort.SECRET), ()
     if len(kinds) == 1:
         [one] = kinds
-        if one is bool:
-            return (Sort.CHOICE if none else Sort.SWITCH), (*none, (YES, True), (NO, False))
-        if get_origin(one) is Literal or _is(one, Enum):
-            values = get_args(one) if get_origin(one) is Literal else [member.value for member in one]
-            return Sort.CHOICE, (*none, *((_text(value), value) for value in map(plain_value, values)))
-    if any(_is(get_origin(one) or one, *CONTAINERS, BaseModel) for one in kinds):
-        return Sort.JSON, ()
-    return Sort.TEXT, ()
+        values = _values(one)
+        if values:
+            optional = NoneType in may or None in values
+            told = [value for value in values if value is not None]
+            sort = Sort.SWITCH if one is bool and not optional else Sort.CHOICE
+            return sort, _choices([None, *told] if optional and none_counts else told)
+    return (Sort.JSON if any(map(_is_many, kinds)) else Sort.TEXT), ()
+
+
+def _is_many(kind: Any) -> bool:
+    from pydantic import BaseModel
+
+    of = get_origin(kind) or kind
+    many = _is(of, Sequence, Set, Mapping, BaseModel) and not _is(of, str, bytes, bytearray)
+    return many or dataclasses.is_dataclass(of)
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _values(kind: Any) -> list[Any]:
+    """All that a type can be, where these are few."""
+    if kind is bool:
+        return [True, False]
+    if get_origin(kind) is Literal:
+        return [plain_value(value) for value in get_args(kind)]
+    return [plain_value(member.value) for member in kind] if _is(kind, Enum) else []
+
+
+def _choices(values: Sequence[Any]) -> tuple[tuple[str, Any], ...]:
+    """A label for each; of two alike that of the text is quoted."""
+    labels = [NONE if value is None else _text(value) for value in values]
+    return tuple(
+        (json.dumps(value) if isinstance(value, str) and labels.count(label) > 1 else label, value)
+        for label, value in zip(labels, values, strict=True)
+    )
 
 
 def _is(one: Any, *kinds: type) -> bool:
@@ -192,10 +227,13 @@ def values_of(form: Sequence[FormField], texts: Mapping[str, str]) -> dict[str, 
 
 
 def _read(text: str) -> Any:
+    """What a line of JSON says, else the text: its type then says what it wants instead."""
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        return text
     try:
         return json.loads(text)
     except ValueError:
-        return text  # its type says what it wants instead
+        return text
 
 
 def validated(kind: SourceType[Any], values: Mapping[str, Any]) -> BaseModel:
@@ -212,7 +250,7 @@ def validated(kind: SourceType[Any], values: Mapping[str, Any]) -> BaseModel:
     try:
         config: BaseModel = kind.Config.model_validate(dict(values))
     except ValidationError as error:
-        raise _wrong(kind.Config, error.errors(include_url=False, include_input=False)) from None
+        raise _wrong(kind.Config, error.errors(include_url=False, include_input=False), values) from None
     except SourceError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's; its text may be one of the secrets
@@ -221,10 +259,14 @@ def validated(kind: SourceType[Any], values: Mapping[str, Any]) -> BaseModel:
     return config
 
 
-def _wrong(config: type[BaseModel], errors: Sequence[ErrorDetails]) -> WrongFields:
+def _wrong(config: type[BaseModel], errors: Sequence[ErrorDetails], values: Mapping[str, Any]) -> WrongFields:
+    from luxxon_core.plugins.secret_fields import secret_inputs, without_secrets
+
     wrong: dict[str, str] = {}
+    secrets = secret_inputs(config, values)
     for error in errors:
-        wrong.setdefault(str(error["loc"][0]) if error["loc"] else "", _said(error))
+        words = without_secrets(config, error, _said(error), secrets)
+        wrong.setdefault(str(error["loc"][0]) if error["loc"] else "", words)
     name, words = next(iter(wrong.items()))
     info = config.model_fields.get(name)
     title = (info.title if info is not None else None) or name.replace("_", " ")
@@ -232,11 +274,9 @@ def _wrong(config: type[BaseModel], errors: Sequence[ErrorDetails]) -> WrongFiel
 
 
 def _said(error: ErrorDetails) -> str:
-    from luxxon_core.source import without_userinfo
-
     context, words = error.get("ctx", {}), WORDS.get(error["type"])
     if words is not None:
-        return words.format(**context)
+        with suppress(KeyError, IndexError):  # a plugin may call an error of its own as pydantic does
+            return words.format(**context)
     own = str(context.get("error", ""))  # of the plugin's validator
-    told = own or error["msg"][:1].lower() + error["msg"][1:]
-    return without_userinfo(told)
+    return own or error["msg"][:1].lower() + error["msg"][1:]

@@ -229,4 +229,11 @@ def _spec(text: str, types: Mapping[str, SourceType[Any]]) -> str:
         return f"file:{rest}" if scheme.lower() == "file" else text
     if text.partition(":")[0] in types:
         return text
-    return f"file:{text}" if "/" in text or Path(text).expanduser().exists() else text
+    return f"file:{text}" if "/" in text or _is_there(text) else text
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # longer than a name can be; of a user that there is not
+        return False

@@ -47,6 +47,8 @@ class CameraLink:
         self.reason = ""
         self.refused = False
         """Whether the camera did not take what opens it."""
+        self.fault: Exception | None = None
+        """What has kept it from opening, the last time."""
         self.seen = False
         """Whether it has been opened once."""
         self.frame: VideoFrame | None = None
@@ -92,27 +94,41 @@ class CameraLink:
         return next((one for one in self.profiles if one.token == self.token), best)
 
     @property
+    def watched(self) -> bool:
+        """Whether its picture is asked for."""
+        return self._preview is not None
+
+    @property
     def source(self) -> Source:
-        """The open camera, for what runs aside."""
-        assert self._source is not None, "open it first"
+        """The open camera, for what runs aside.
+
+        Raises:
+            SourceNotReady: it is not open, or not any more.
+        """
+        from luxxon_core.source import SourceNotReady
+
+        if self._source is None:
+            raise SourceNotReady("source:closed", "it is closed")
         return self._source
 
     # -- from here
 
-    async def open(self) -> bool:
-        """Open it, and keep its picture coming; whether it is open. Again it does nothing."""
+    async def open(self, *, watch: bool = True) -> bool:
+        """Open it, and keep its picture coming; whether it is open. Again it does nothing.
+
+        Args:
+            watch: whether its picture comes, if it was not open.
+        """
         async with self._lock:
             if self.is_open:
                 return True
             self._now(LinkState.OPENING)
-            self.refused = False
+            self.refused, self.fault = False, None
             try:
-                await self._aside.run(self._open())
-            except LuxxonError as error:
-                self.refused = error.code == REFUSED
-                self._now(LinkState.FAILED, error.message)
-            except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
-                self._now(LinkState.FAILED, f"its plugin failed ({type(error).__name__})")
+                await self._aside.run(self._open(watch))
+            except Exception as error:  # noqa: BLE001 - a plugin's
+                self.refused, self.fault = isinstance(error, LuxxonError) and error.code == REFUSED, error
+                self._now(LinkState.FAILED, reason_of(error))
             else:
                 self._now(LinkState.OPEN)
             return self.is_open
@@ -161,7 +177,7 @@ class CameraLink:
 
     # -- aside
 
-    async def _open(self) -> None:
+    async def _open(self, watch: bool) -> None:
         from luxxon_core.operator.camera import opened
         from luxxon_core.operator.ptz import Controls, offered
         from luxxon_core.source import PoseSource, PtzControl
@@ -169,12 +185,16 @@ class CameraLink:
         source = await opened(self.found.source_type, self.found.config)
         await source.__aenter__()
         self._source = source
-        self.profiles, self.information = tuple(source.media_profiles()), source.device_information
-        self.controls = offered(source)
-        self.capabilities = capabilities_of(source)
-        self._moves = Controls(source, self.controls)
-        self.health = source.health()
-        await self._watch(True)
+        try:
+            self.profiles, self.information = tuple(source.media_profiles()), source.device_information
+            self.controls = offered(source)
+            self.capabilities = capabilities_of(source)
+            self._moves = Controls(source, self.controls)
+            self.health = source.health()
+        except BaseException:  # a device that stays open could not be opened again
+            await self._close()
+            raise
+        await self._watch(watch)
         self._running = []
         if isinstance(source, PtzControl):
             self._running.append(asyncio.create_task(self._always(self._follow_ptz, source), name="ptz"))
@@ -208,10 +228,8 @@ class CameraLink:
         while True:
             try:
                 await work(source)
-            except LuxxonError as error:
-                self._home.tell(self._failing, error.message)
-            except Exception as error:  # noqa: BLE001 - a plugin's; its text may be a URL with a password
-                self._home.tell(self._failing, f"its plugin failed ({type(error).__name__})")
+            except Exception as error:  # noqa: BLE001 - a plugin's
+                self._home.tell(self._failing, reason_of(error))
             await asyncio.sleep(RETRY_SECONDS)
 
     def _failing(self, reason: str) -> None:
@@ -257,6 +275,14 @@ class CameraLink:
     def _placed(self, pose: GeoPose) -> None:
         self.pose = pose
         self._told()
+
+
+def reason_of(error: Exception) -> str:
+    """Why a camera fails, to be shown; of what is not ours the type alone: its text may be a URL with a
+    password."""
+    if isinstance(error, LuxxonError):
+        return error.message
+    return f"its plugin failed ({type(error).__name__})"
 
 
 def capabilities_of(source: object) -> tuple[str, ...]:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
 
 from luxxon_core.kernel.clock import Clock
+from luxxon_core.kernel.errors import LuxxonError
 from luxxon_core.kernel.geo import Point
 from luxxon_core.operator.rules import Rules
 from luxxon_tui.operate.aside import Aside, Home
 from luxxon_tui.operate.bridge import Bridge
+from luxxon_tui.operate.link import CameraLink, reason_of
 
 if TYPE_CHECKING:
     from luxxon_core.operator.agent import AgentStatus, OperatorAgent
@@ -21,14 +25,13 @@ if TYPE_CHECKING:
     from luxxon_core.operator.marketplace import MarketplaceApi, SessionLike
     from luxxon_core.operator.presence import Location
     from luxxon_core.source import MediaProfile
-    from luxxon_tui.operate.link import CameraLink
     from luxxon_tui.views import SessionView
+
+log = structlog.get_logger(__name__)
 
 SAMPLE_SECONDS = 1.0
 LONGEST_GRAPH = 120
 STOP_SECONDS = 10.0
-SOURCE_PATIENCE = 10.0
-"""Seconds for which a camera says that it has failed, while nobody watches, until it is taken offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ class Offer:
 
 
 class Operation:
-    """Offers ``link``'s camera, which is open, while :meth:`run` runs.
+    """Offers ``link``'s camera while :meth:`run` runs; opened anew when it fails, as ``luxxon operate`` does.
 
     Args:
         by_rule: whether what the rules allow is accepted by itself, asked each time.
         told: called after anything has changed, with True when an offer has come.
+        lost: called with the reason when the camera has failed, unless it has not been back since.
     """
 
     def __init__(
@@ -82,16 +86,19 @@ class Operation:
         clock: Clock,
         by_rule: Callable[[], bool],
         told: Callable[[bool], None],
+        lost: Callable[[str], None],
         sign: Callable[[str], str] | None = None,
     ) -> None:
         self.link, self.terms = link, terms
         self._aside, self._home = aside, Home()
         self._bridge = Bridge(self._home, api, self._heard)
         self.workspace_id, self._clock, self._sign = workspace_id, clock, sign
-        self._by_rule, self._told = by_rule, told
+        self._by_rule, self._told, self._tell_lost = by_rule, told, lost
         self.status: AgentStatus | None = None
         self.online = False
         self.stopping = False
+        self.lost = ""
+        """Why the camera is offline until it opens again; empty while it is offered, or on its way."""
         self.offer: Offer | None = None
         self.sessions: Mapping[str, SessionView] = {}
         """Those of the camera's workspace, as its own stream tells them."""
@@ -100,30 +107,73 @@ class Operation:
         self._answer: asyncio.Future[bool] | None = None
         self._agent: OperatorAgent | None = None
         self._task: asyncio.Task[None] | None = None
-        self._failing_since: float | None = None
+        self._watched = True
+        """Whether the camera's picture was asked for when it failed."""
 
     # -- from here
 
     async def run(self) -> None:
-        """Be online until cancelled; then offline.
+        """Be online until cancelled; then offline. Between, it is offline while the camera fails.
 
         Raises:
-            LuxxonError: the marketplace or the camera refuses for good.
+            LuxxonError: the marketplace refuses for good.
         """
+        from luxxon_core.operator.camera import Attempts
+        from luxxon_core.source import SourceError
+
+        attempts = Attempts()
         try:
-            await self._aside.run(self._begin())
             while True:
-                status, self.online = await self._aside.run(self._sample())
-                self.status = status
-                publishing = status.session_id is not None
-                newest = (*self.rates, status.publish.bits_per_second)[-LONGEST_GRAPH:]
-                self.rates = newest if publishing else ()
-                self._told(False)
-                await asyncio.sleep(SAMPLE_SECONDS)
+                started = monotonic()
+                try:
+                    await self._offer()
+                except Exception as error:
+                    if isinstance(error, LuxxonError) and not isinstance(error, SourceError):
+                        raise
+                    pause = attempts.pause(error, monotonic() - started if self.online else 0.0)
+                    await self._give_up(error)
+                await asyncio.sleep(pause)
         finally:
             self.stopping, self.online = True, False
             self.answer(False)
             await self._aside.run(self._stop())
+
+    async def _offer(self) -> NoReturn:
+        """Open the camera unless it is open, and offer it until it fails."""
+        if not await self.link.open(watch=self._watched):
+            assert self.link.fault is not None, "it was not opened"
+            raise self.link.fault
+        await self._aside.run(self._begin())
+        while True:
+            status, self.online = await self._aside.run(self._sample())
+            self.status = status
+            if self.online:
+                self.lost = ""
+            publishing = status.session_id is not None
+            newest = (*self.rates, status.publish.bits_per_second)[-LONGEST_GRAPH:]
+            self.rates = newest if publishing else ()
+            self._told(False)
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    async def _give_up(self, error: Exception) -> None:
+        """Close a camera that has failed; a plugin's own fault is logged as ``luxxon operate`` does."""
+        from luxxon_core.operator.camera import where_failed
+
+        reason, before = reason_of(error), self.lost
+        self.lost, self.online, self.status, self.rates = reason, False, None, ()
+        if self.link.is_open:
+            self._watched = self.link.watched
+        await self._aside.run(self._stop())
+        await self.link.close()
+        if reason != before:
+            name, ours = self.link.found.name, isinstance(error, LuxxonError)
+            log.error(
+                "camera.not_ready" if ours else "camera.crashed",
+                camera=name,
+                reason=reason if ours else where_failed(error),
+            )
+            self._tell_lost(reason)
+        self._told(False)
 
     def answer(self, accepted: bool) -> None:
         """Take the offer, or leave it alone."""
@@ -141,8 +191,11 @@ class Operation:
             await self._aside.run(self._agent.cover(radius_m))
 
     async def switch(self, profile: MediaProfile) -> None:
-        """Publish another profile of the camera."""
-        await self._aside.run(self._switch(profile))
+        """Publish another profile of the camera; one that fails over it is opened anew in its time."""
+        try:
+            await self._aside.run(self._switch(profile))
+        except Exception as error:  # noqa: BLE001 - a plugin's
+            log.error("camera.crashed", camera=self.link.found.name, error=type(error).__name__)
 
     def _heard(self, data: object) -> None:
         """The stream has told something of a session."""
@@ -196,6 +249,7 @@ class Operation:
     # -- aside
 
     async def _begin(self) -> None:
+        from luxxon_core.operator import camera
         from luxxon_core.operator.agent import OperatorAgent
 
         terms, source = self.terms, self.link.source
@@ -215,6 +269,7 @@ class Operation:
             microphone=terms.microphone,
             controls=terms.controls,
             profile=self.link.profile,
+            source_patience=camera.SOURCE_PATIENCE,
         )
         self._task = asyncio.create_task(agent.run(), name="agent")
 
@@ -229,30 +284,10 @@ class Operation:
         assert self._agent is not None and self._task is not None, "begun"
         if self._task.done():
             self._task.result()
-        status = self._agent.status
-        self._mind_the_source(in_session=status.session_id is not None)
-        return status, self._agent.online.is_set()
-
-    def _mind_the_source(self, *, in_session: bool) -> None:
-        """Here and not by the agent's ``source_patience``: that would give up a session in flight too, and
-        nobody opens the camera anew for the console.
-
-        Raises:
-            SourceLost: nobody watches, and the camera has said all the while that it has failed.
-        """
-        from luxxon_core.operator.feed import SourceLost
-        from luxxon_core.source import HealthState
-
-        now, health = monotonic(), self.link.source.health()
-        if in_session or health.state is not HealthState.FAILED:
-            self._failing_since = None
-        elif self._failing_since is None:
-            self._failing_since = now
-        elif now - self._failing_since >= SOURCE_PATIENCE:
-            raise SourceLost("source:lost", health.last_error)
+        return self._agent.status, self._agent.online.is_set()
 
     async def _stop(self) -> None:
-        task, self._task = self._task, None
+        task, self._task, self._agent = self._task, None, None
         if task is not None:
             task.cancel()
             await asyncio.wait((task,), timeout=STOP_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from luxxon_core.kernel.errors import InvalidState, LuxxonError
@@ -93,7 +94,9 @@ class CamerasOnline(CamerasView):
             acting = await self._acting(link)
             if acting is not None:
                 sign = await self._signer(acting)
-                await desk.operate(link, acting.api, acting.workspace_id, terms, sign)
+                await desk.operate(
+                    link, acting.api, acting.workspace_id, terms, sign, lost=partial(self._lost, link)
+                )
         except LuxxonError as error:
             link.trouble = error.message
             self.app.notify(f"{link.found.name} is offline: {error.message}", severity="error")
@@ -105,6 +108,10 @@ class CamerasOnline(CamerasView):
             if desk.opened != link.found.key and link.found.key not in desk.operations:
                 await link.close()
             self.due()
+
+    def _lost(self, link: CameraLink, reason: str) -> None:
+        """It has gone offline by itself, and is tried again."""
+        self.app.notify(f"{link.found.name} is offline until it is back: {reason}", severity="error")
 
     async def _acting(self, link: CameraLink) -> Acting | None:
         """Who the camera is: by its own key, else the console's workspace while no other camera has that,

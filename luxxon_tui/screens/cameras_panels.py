@@ -189,6 +189,8 @@ class PublishView:
     name: str = ""
     online: bool = False
     starting: bool = False
+    lost: str = ""
+    """Why it is offline until it opens again."""
     status: AgentStatus | None = None
     session: SessionView | None = None
     rates: tuple[float, ...] = ()
@@ -246,6 +248,8 @@ def _waiting_rows(view: PublishView, width: int) -> list[Row]:
     if view.online:
         state: Row = row(Span("● ", "ok"), "online")
         help_ = f"{view.name} waits for an assignment"
+    elif view.lost:
+        state, help_ = row(Span("▲ ", "warn"), "offline"), "tried again until it is back; space gives it up"
     elif view.starting:
         state, help_ = row(Span("◐ ", "accent"), "going online"), view.name
     else:
@@ -254,10 +258,10 @@ def _waiting_rows(view: PublishView, width: int) -> list[Row]:
         help_ = "this key may not operate: sessions:operate"
     rows = [section(width, "Publishing", state)]
     rows += [row(Span(line, "muted")) for line in _wrapped(help_, width)]
-    if view.failure:
+    if trouble := view.lost or view.failure:
         rows += [
             row(Span("✕ " if n == 0 else "  ", "bad"), line)
-            for n, line in enumerate(_wrapped(view.failure, width - 2))
+            for n, line in enumerate(_wrapped(trouble, width - 2))
         ]
     if view.today_micro:
         rows.append(_figure(width, "today", fmt.usdc(view.today_micro, fmt.CHARGED), "USDC"))

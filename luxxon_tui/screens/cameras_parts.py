@@ -76,14 +76,8 @@ def card(link: CameraLink, operation: Operation | None, sessions: Mapping[str, S
     best = link.profile
     fact = f"{best.width}×{best.height} {best.frame_rate:g} fps" if best else found.type_key
     if operation is not None:
-        state = Span("● online", "accent") if operation.online else Span("◐ going online", "text")
-        if operation.offer is not None:
-            fact = "is asked for"
-        elif operation.status is not None and operation.status.last_error:
-            state, fact = Span("▲ online", "warn"), operation.status.last_error
-        elif operation.status is not None and operation.status.session_id is not None:
-            view = sessions.get(operation.status.session_id)
-            fact = f"publishing  {fmt.listed(view.elapsed_ms / 1000)}" if view else "publishing"
+        state, offered = _offered(operation, sessions)
+        fact = offered or fact
     elif link.asks:
         state, fact = Span("✕ not available", "bad"), "enter: sign in"
     elif link.state is LinkState.FAILED:
@@ -104,6 +98,22 @@ def card(link: CameraLink, operation: Operation | None, sessions: Mapping[str, S
     number = link.number // CARD_EVERY + 1 if link.frame is not None else 0
     kind = found.title if found.configured or found.title != found.name else found.type_key
     return CardView(found.key, found.name, kind, state, fact, number, not lost)
+
+
+def _offered(operation: Operation, sessions: Mapping[str, SessionView]) -> tuple[Span, str]:
+    """State and fact of a camera that is to be online."""
+    status = operation.status
+    state = Span("● online", "accent") if operation.online else Span("◐ going online", "text")
+    if operation.lost:
+        return Span("▲ offline for now", "warn"), operation.lost
+    if operation.offer is not None:
+        return state, "is asked for"
+    if status is not None and status.last_error:
+        return Span("▲ online", "warn"), status.last_error
+    if status is not None and status.session_id is not None:
+        view = sessions.get(status.session_id)
+        return state, f"publishing  {fmt.listed(view.elapsed_ms / 1000)}" if view else "publishing"
+    return state, ""
 
 
 def plate(link: CameraLink | None, width: int) -> tuple[Row, ...]:

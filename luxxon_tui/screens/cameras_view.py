@@ -335,6 +335,7 @@ class CamerasView(ScreenPane):
             name=shown.found.name if shown is not None else "",
             online=operation is not None and operation.online,
             starting=operation is not None,
+            lost=operation.lost if operation is not None else "",
             status=status,
             session=sessions.get(status.session_id) if status is not None and status.session_id else None,
             rates=operation.rates if operation is not None else (),

@@ -85,6 +85,8 @@ class Form(VerticalScroll, can_focus=False):
         """What is wrong with which of them."""
         self._controls: dict[str, Widget] = {}
         self._begun: dict[Widget, str] = {}
+        self._made = False
+        """Whether all of them stand: making them can be cut off by what is asked for next."""
         self._typed: Set[str] = frozenset()
         """Lines that were typed into before they were filled last."""
 
@@ -95,7 +97,11 @@ class Form(VerticalScroll, can_focus=False):
             keep: what was typed into lines that are there again stays.
         """
         typed = self.edited if keep else {}
-        same = keep and [_shape(line) for line in fields] == [_shape(line) for line in self.fields]
+        same = (
+            keep
+            and self._made
+            and [_shape(line) for line in fields] == [_shape(line) for line in self.fields]
+        )
         begun = {line.name: typed.get(line.name, line.text) for line in fields}
         self.fields, self.wrong, self._typed = tuple(fields), {}, typed.keys() & begun.keys()
         if not same:
@@ -108,9 +114,11 @@ class Form(VerticalScroll, can_focus=False):
     async def _make(self, begun: Mapping[str, str]) -> None:
         self._controls = {line.name: _control(line, begun[line.name]) for line in self.fields}
         self._begun = {self._controls[name]: text for name, text in begun.items()}
+        self._made = False
         await self.remove_children()
         for line in self.fields:  # one by one: all at once would hold up the keys
             await self.mount(Horizontal(*self._pair(line)))
+        self._made = True
 
     def _pair(self, line: FormField) -> ComposeResult:
         label = Lines(partial(self._label, line), ground="surface")
@@ -159,7 +167,7 @@ class Form(VerticalScroll, can_focus=False):
     def _credentials(self) -> FormField | None:
         """The first secret, or the name before it where there is none yet."""
         for number, line in enumerate(self.fields):
-            if line.sort is Sort.SECRET:
+            if line.hidden:
                 before = self.fields[number - 1] if number else line
                 return before if before.sort is Sort.TEXT and not (before.text or before.fallback) else line
         return None
@@ -170,8 +178,8 @@ def _control(line: FormField, text: str) -> Widget:
         return Checks([("", line.hint)], [""] if text == YES else [])
     if line.sort is Sort.CHOICE:
         return Pick(line.title, [label for label, _ in line.choices], text)
-    if line.sort is Sort.SECRET:
-        return Field(text, placeholder=plain(line.hint), password=True)
+    if line.hidden:
+        return Field(text, placeholder=plain(line.hint or line.fallback), password=True)
     return AddressField(text, placeholder=plain(line.fallback or line.hint))
 
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from camera_stage import afresh, looked, only, opened
-from filmed import Cameras
+from filmed import Cameras, Filmed
 from frames import SIZES, shows, text_of
 from scenes import WORKSPACE, until
 from textual.pilot import Pilot
 
 from luxxon_core.kernel.errors import Unavailable
 from luxxon_core.kernel.ids import new_id
-from luxxon_core.source import Health, HealthState
+from luxxon_core.operator import camera
+from luxxon_core.source import Health, HealthState, MediaProfile, SourceNotReady
 from luxxon_core.testing import FakeMarketplace
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.operate import operation
 from luxxon_tui.screens.cameras import CamerasScreen
 from luxxon_tui.store import Side
+from luxxon_tui.suspending import needed_here
 from luxxon_tui.widgets.choose import Choose
 
 
@@ -93,15 +96,22 @@ async def test_one_that_is_refused_says_so_in_its_row_and_disturbs_no_other(foun
         assert not screen.desk.links["gate"].trouble
 
 
-async def test_one_that_has_died_is_taken_offline_but_not_out_of_a_session(
-    monkeypatch: pytest.MonkeyPatch,
+def fails(found: Cameras, monkeypatch: pytest.MonkeyPatch, reason: str = "the cable is out") -> None:
+    """The first camera says that it has failed, and cannot be opened anew."""
+    kind = found.types[0]
+    kind.open_error = SourceNotReady("fake:cable", reason)
+    monkeypatch.setattr(kind.opened[-1], "health", lambda: Health(HealthState.FAILED, last_error=reason))
+
+
+async def test_one_that_has_died_is_taken_offline_but_not_out_of_a_session_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch, found: Cameras
 ) -> None:
     """Else people would ask for it and wait in vain; a session in hand may still heal."""
-    monkeypatch.setattr(operation, "SOURCE_PATIENCE", 0.5)
+    monkeypatch.setattr(camera, "SOURCE_PATIENCE", 0.5)
     monkeypatch.setattr(operation, "SAMPLE_SECONDS", 0.1)
     market = FakeMarketplace(workspace_id=WORKSPACE)
     app = opened(market)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
         screen = await looked(app)
         await pilot.press("space")
         await until(lambda: market.listeners == 1)
@@ -112,20 +122,101 @@ async def test_one_that_has_died_is_taken_offline_but_not_out_of_a_session(
         market.move(session.id, "LIVE")
         running = screen.desk.operations["ptz"]
         await until(lambda: running.status is not None and running.status.session_id is not None)
-        asked = 0
-
-        def dead() -> Health:
-            nonlocal asked
-            asked += 1
-            return Health(HealthState.FAILED, last_error="the cable is out")
-
-        monkeypatch.setattr(running.link.source, "health", dead)
-        await until(lambda: asked > 15)  # longer than the patience
+        fails(found, monkeypatch)
+        await asyncio.sleep(1.5)  # longer than the patience
         assert running.online and market.availability_state == "ONLINE"
         market.move(session.id, "ENDED")
         await until(lambda: market.availability_state == "OFFLINE")
-        await until(lambda: "the cable is out" in screen.desk.links["ptz"].trouble)
-        await shows(app, "✕ not online")
+        await shows(app, "▲ offline for now")
+        assert "the cable is out" in text_of(app) and "none online" in text_of(app)
+        assert [one for one in app._notifications if "offline until it is back" in one.message]
+        assert needed_here(app), "it still belongs to the console"
+        found.types[0].open_error = None
+        await until(lambda: market.availability_state == "ONLINE")
+        await shows(app, "● online")
+        assert screen.desk.operations["ptz"] is running and not running.lost
+    assert market.availability_state == "OFFLINE" and all(source.closed for source in found.sources)
+
+
+async def test_one_that_is_tried_again_is_given_up_by_the_same_key(
+    monkeypatch: pytest.MonkeyPatch, found: Cameras
+) -> None:
+    monkeypatch.setattr(camera, "SOURCE_PATIENCE", 0.3)
+    market = FakeMarketplace(workspace_id=WORKSPACE)
+    app = opened(market)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await looked(app)
+        await pilot.press("space")
+        await shows(app, "1 online")
+        fails(found, monkeypatch)
+        await shows(app, "▲ offline for now")
+        await pilot.press("space")
+        await until(lambda: "ptz" not in screen.desk.operations)
+        found.types[0].open_error = None
+        many = len(found.types[0].opened)
+        await asyncio.sleep(1.5)
+        assert len(found.types[0].opened) == many and market.availability_state == "OFFLINE"
+        await pilot.press("space")
+        await shows(app, "1 online")
+        fails(found, monkeypatch)
+        await shows(app, "▲ offline for now")
+    assert all(source.closed for source in found.sources), "it was left in the middle"
+
+
+async def test_a_plugin_that_raises_takes_its_own_camera_offline_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, found: Cameras
+) -> None:
+    """Told by the type of its error: the text may be a URL with a password."""
+    monkeypatch.setattr(camera, "SOURCE_PATIENCE", 0.3)
+    first, second = FakeMarketplace(workspace_id=WORKSPACE), found.own_markets["gate"]
+    app = opened(first)
+
+    def raises() -> Any:
+        raise RuntimeError("rtsp://admin:hunter2@192.0.2.1/")
+
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await both(app, pilot, first, second)
+        kind = found.types[0]
+        kind.open_error = SourceNotReady("fake:cable", "the cable is out")
+        monkeypatch.setattr(kind.opened[-1], "health", raises)
+        await until(lambda: any("(RuntimeError)" in one.message for one in app._notifications))
+        await until(lambda: first.availability_state == "OFFLINE")
+        await shows(app, "1 online")
+        assert second.availability_state == "ONLINE" and app.return_code is None
+        assert "hunter2" not in str([one.message for one in app._notifications])
+        kind.open_error = None
+        await shows(app, "2 online")
+
+
+async def test_a_plugin_that_cannot_be_offered_is_let_go_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, found: Cameras
+) -> None:
+    """It opens, and raises at what it is asked first; who asks for one that is closed is told so."""
+    monkeypatch.setattr(camera, "SLOW", (0.2, 0.2))
+    market = FakeMarketplace(workspace_id=WORKSPACE)
+    app = opened(market)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await looked(app)
+        link, broken = screen.desk.links["ptz"], True
+        media_profiles = Filmed.media_profiles
+
+        def raises(source: Filmed) -> list[MediaProfile]:
+            if broken and link.is_open:
+                raise KeyError("hunter2")
+            return media_profiles(source)
+
+        monkeypatch.setattr(Filmed, "media_profiles", raises)
+        await pilot.press("space")
+        await shows(app, "▲ offline for now")
+        assert "(KeyError)" in text_of(app) and app.return_code is None
+        broken = False
+        await shows(app, "1 online")
+        broken = True
+        await screen.desk.operations["ptz"].switch(MediaProfile("low", "raw", 160, 90, 15.0))
+        assert "1 online" in text_of(app)
+        await link.close()
+        with pytest.raises(SourceNotReady):
+            assert link.source
 
 
 async def test_a_workspace_has_one_camera_online(found: Cameras) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from frames import PLAIN, SIZES, shows, text_of
 from rich.cells import cell_len
 from scenes import NOW, RecordedVideo, until
 
+from luxxon_tui import browser
 from luxxon_tui.app import ConsoleApp
 from luxxon_tui.rows import Span, plain, row, strip_of
 from luxxon_tui.save import save_receipt
@@ -109,9 +109,15 @@ async def test_a_name_to_change_comes_without_what_a_terminal_would_obey() -> No
 async def test_only_pages_are_opened(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app = frames.console(frames.filled(), "sessions")
     opened: list[str] = []
+
+    async def take(address: str) -> bool:
+        opened.append(address)
+        return True
+
     async with app.run_test():
         monkeypatch.setenv("BROWSER", "any")
-        monkeypatch.setattr(webbrowser, "open", opened.append)
+        monkeypatch.setattr(browser, "opened", take)
+        monkeypatch.setattr(browser, "sees_files", lambda _environment: False)
         app.open_url(url)
         app.open_url("https://sepolia.basescan.org/tx/0x1")
         await until(lambda: bool(opened))

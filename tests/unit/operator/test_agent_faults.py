@@ -127,6 +127,21 @@ async def test_a_camera_that_fails_while_nobody_watches_is_taken_off_the_market(
     assert [one for one, _ in market.availability] == ["ONLINE", "OFFLINE"]
 
 
+async def test_a_camera_that_cannot_say_how_it_is_counts_as_failing(
+    market: Marketplace, camera: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises() -> Health:
+        raise RuntimeError("rtsp://admin:hunter2@192.0.2.1/")
+
+    agent = OperatorAgent(market, camera, ME, BRUSSELS, source_patience=0.2)
+    running = asyncio.create_task(agent.run())
+    await asyncio.wait_for(agent.online.wait(), 5)
+    monkeypatch.setattr(camera, "health", raises)
+    with pytest.raises(SourceLost, match=r"its plugin failed \(RuntimeError\)"):
+        await asyncio.wait_for(running, 5)
+    assert [one for one, _ in market.availability] == ["ONLINE", "OFFLINE"]
+
+
 async def test_a_position_that_breaks_does_not_take_the_operator_offline(
     market: Marketplace, until: Until
 ) -> None:
