@@ -18,7 +18,8 @@ from luxxon_core.settlement.domain import Settlement, SettlementState, Version, 
 from luxxon_core.settlement.ports import Look
 from luxxon_core.settlement.usecases import Desk
 
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+WAITING = "select count(*) from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))"
+"""For the one who asks: others' tests wait for locks as well."""
 
 
 async def test_what_is_saved_is_read_back(database: Database, dsn: str) -> None:
@@ -183,8 +184,29 @@ async def test_the_desk_and_the_follower_do_not_wait_for_each_other(database: Da
             retrying = tasks.create_task(desk.retry(sent.payload.session_id, NOW + timedelta(hours=1)))
             while not retrying.done() and not await connection(tx).fetchval(WAITING):
                 await asyncio.sleep(0.002)
-            await STORE.save(tx, [replace(sent, block_number=7)])
-        assert await retrying == sent
+            seen = replace(sent, block_number=7)
+            await STORE.save(tx, [seen])
+        assert await retrying == seen
+
+
+async def test_the_desk_retries_what_the_follower_gives_back_meanwhile(database: Database, dsn: str) -> None:
+    desk, row, later = Desk(database, STORE), await pending(database, dsn), NOW + timedelta(hours=1)
+    async with database.begin() as tx:
+        sent = await submitted(tx, row, 3)
+    assert sent.transaction_id is not None
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with database.begin() as tx:
+            assert await STORE.claim_transactions(tx, CHAIN_ID, NOW, 9)
+            retrying = tasks.create_task(desk.retry(sent.payload.session_id, later))
+            while not retrying.done() and not await connection(tx).fetchval(WAITING):
+                await asyncio.sleep(0.002)
+            back = replace(row, attempts=9, next_attempt_at=later + timedelta(minutes=5))
+            await STORE.save(tx, [back])
+            await STORE.close_transactions(tx, [sent.transaction_id], NOW)
+        again = await retrying
+    assert again == replace(back, attempts=0, next_attempt_at=later)
+    async with database.begin() as tx:
+        assert await STORE.claim(tx, later, 9) == [again]
 
 
 async def test_the_desk_retries_what_was_parked(database: Database, dsn: str) -> None:

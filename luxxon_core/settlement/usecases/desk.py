@@ -57,14 +57,17 @@ class Desk:
         """
         async with self.uow.begin() as tx:
             settlement = await self.store.get(tx, session_id)
-            if settlement is not None and settlement.transaction_id is not None:
-                # no lock: who follows locks the transaction first, and its settlements after it
-                if settlement.state is not SettlementState.CONFIRMED:
-                    await self.store.look_now(tx, settlement.transaction_id, now)
-            else:
-                settlement = await self.store.lock(tx, session_id)
             if settlement is None:
                 raise SessionNotFound
+            if settlement.transaction_id is not None and settlement.state is not SettlementState.CONFIRMED:
+                # no lock: who follows locks the transaction first, and its settlements after it
+                await self.store.look_now(tx, settlement.transaction_id, now)
+                # that has waited for who followed it, and who may have given the settlement back
+                settlement = await self.store.get(tx, session_id)
+                assert settlement is not None
+            if settlement.transaction_id is None:
+                settlement = await self.store.lock(tx, session_id)
+                assert settlement is not None
             if settlement.state is SettlementState.CONFIRMED:
                 raise InvalidState("settlement:confirmed", "The settlement is confirmed")
             if settlement.transaction_id is not None:

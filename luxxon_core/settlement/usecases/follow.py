@@ -30,7 +30,7 @@ from luxxon_core.settlement.domain import (
     standing,
 )
 from luxxon_core.settlement.ports import ChainUnreachable, Look, Receipt, Step
-from luxxon_core.settlement.usecases.steps import WIDTH, Part, report, submitted, unsent
+from luxxon_core.settlement.usecases.steps import WIDTH, Part, SearchCut, is_past, report, submitted, unsent
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +39,8 @@ REPEAT_AFTER = timedelta(seconds=3)
 """Younger ones are likely to be on their way still."""
 LOGS_AFTER = timedelta(minutes=1)
 """Past this the payment is looked for as one of somebody else's, or of nobody's whom the node can name."""
+SEARCHED_FOR = timedelta(hours=1)
+"""Past this a search for the payment that never comes to its end is not waited for any more."""
 MAX_FILLED = 16
 """Nonces of a gap that a pass fills."""
 
@@ -55,7 +57,9 @@ class _Pass:
     mined: Mapping[str, int]
     """Nonces used in any block."""
     until: float
-    """When to stop looking for payments, by the loop's clock."""
+    """When to stop asking about one transaction after the other, by the loop's clock."""
+    deep: dict[str, int] = field(default_factory=dict)
+    """Nonces used in blocks that are final, of signers of which that was asked."""
     after: list[Settlement] = field(default_factory=list)
     looks: dict[int, Look] = field(default_factory=dict)
     closed: list[int] = field(default_factory=list)
@@ -111,9 +115,7 @@ class Follow(Part):
             self.steps.reached(Step.LOOKED)
             for transaction in found:
                 self._sort(transaction, this)
-            for transaction, receipt in this.failed:
-                with _asking(transaction, this):
-                    await self._failed(tx, transaction, receipt, this)
+            await self._give_back(tx, this)
             await self._repeat(tx, this)
             await self._fill(tx, this)
             await self._write(tx, this)
@@ -213,6 +215,16 @@ class Follow(Part):
             if after != one:
                 this.after.append(after)
 
+    async def _give_back(self, tx: Tx, this: _Pass) -> None:
+        """See to all that have failed, or to those that there is time for, and to one in any case: the others
+        are looked at again when they are due. First those that still owe, so that each pass leaves fewer."""
+        owing_first = sorted(this.failed, key=lambda each: not this.settlements(each[0]))
+        for turn, (transaction, receipt) in enumerate(owing_first):
+            if turn and is_past(this.until):
+                break
+            with _asking(transaction, this):
+                await self._failed(tx, transaction, receipt, this)
+
     async def _failed(self, tx: Tx, transaction: Transaction, receipt: Receipt | None, this: _Pass) -> None:
         """No version can pay any more: its settlements are paid anew, unless another one has paid them."""
         cancelled = receipt is not None and receipt.succeeded
@@ -229,7 +241,8 @@ class Follow(Part):
             waited = this.now - (transaction.waiting_since or this.now)
             this.receipts_late = waited < LOGS_AFTER  # then likely those of the others as well
             return
-        paid = await self.chain.settled_of([one.payload.session_id for one in settlements])
+        sessions = [one.payload.session_id for one in settlements]
+        paid = await self.chain.settled_of(sessions) if sessions else {}
         after = await self.taken_over(
             tx, [one for one in settlements if paid[one.payload.session_id]], this.now, this.until
         )
@@ -248,27 +261,37 @@ class Follow(Part):
         this.after += after
         if after:
             self.steps.reached(Step.RETURNED)
-        if await self._over(transaction, receipt):
+        if await self._over(transaction, receipt, this):
             this.closed.append(transaction.id)
 
     async def _soon(self, transaction: Transaction, settlement: Settlement, this: _Pass) -> bool:
         """Whether the node, or another one behind the same address, is about to know the receipt: it has the
-        new state already, and logs, if any yet, that name a version of the transaction."""
+        new state already, and logs, if any yet, that name a version of the transaction. While the search for
+        these is cut, that is not known, and is asked less and less often: others have failed as well."""
         session_id = settlement.payload.session_id
         if not (await self.chain.settled_of([session_id]))[session_id]:
             return False
-        found = await self.payment(settlement, this.until)
+        since = transaction.waiting_since or this.now
+        waited = this.now - since
+        try:
+            found = await self.payment(settlement, this.until)
+        except SearchCut:
+            this.looks[transaction.id] = Look(transaction.id, this.now + max(waited, FIRST_RETRY), since)
+            return waited < SEARCHED_FOR
         if found is None:
-            return this.now - (transaction.waiting_since or this.now) < LOGS_AFTER
+            return waited < LOGS_AFTER
         return any(one.tx_hash == found.tx_hash for one in transaction.versions)
 
-    async def _over(self, transaction: Transaction, receipt: Receipt | None) -> bool:
+    async def _over(self, transaction: Transaction, receipt: Receipt | None, this: _Pass) -> bool:
         """Whether what has become of a transaction that pays nobody is final."""
         if receipt is not None:
             return receipt.confirmations >= self.policy.final
         if transaction.nonce is None:
             return True
-        return await self.chain.nonces_used(transaction.signer, self.policy.final) > transaction.nonce
+        signer = transaction.signer
+        if signer not in this.deep:
+            this.deep[signer] = await self.chain.nonces_used(signer, self.policy.final)
+        return this.deep[signer] > transaction.nonce
 
     # ---------------------------------------------------------------- not mined
 
@@ -282,12 +305,14 @@ class Follow(Part):
         self.steps.reached(Step.REPEATED)
         if not arrival.reached:
             return
-        for one in old:
-            if one.newest.tx_hash in arrival.poor:
-                continue
+        mine = [one for one in old if one.signer == self.chain.signer]  # only who has the key can offer more
+        able = [one for one in mine if one.newest.tx_hash not in arrival.poor]
+        late = [one for one in able if self._waits_too_long(one, one.newest.tx_hash in arrival.dearer, this)]
+        for turn, one in enumerate(late):
+            if turn and is_past(this.until):
+                break  # the others are looked at again when they are due
             with _asking(one, this):
-                if self._waits_too_long(one, one.newest.tx_hash in arrival.dearer, this):
-                    await self._reprice(tx, one, this)
+                await self._reprice(tx, one, this)
 
     def _waits_too_long(self, transaction: Transaction, dearer: bool, this: _Pass) -> bool:
         """Whether more is to be offered: a node asks for it, or it is the next of its account and waits."""
@@ -299,8 +324,8 @@ class Follow(Part):
 
     async def _reprice(self, tx: Tx, transaction: Transaction, this: _Pass) -> None:
         former = transaction.newest
-        if transaction.signer != self.chain.signer or former.fee is None or not this.reachable:
-            return  # only the one who has the key can
+        if former.fee is None or not this.reachable:
+            return
         fees = await self.chain.fees()
         fee = higher_offer(former.fee, fees.base_fee, self.policy.tip(fees), self.policy.max_fee)
         if fee is None:

@@ -36,6 +36,8 @@ WIDTH = 100
 """Rows of a pass."""
 PARK_AFTER = 8
 """A settlement that the contract refuses for a reason unknown here is tried so often, some four minutes."""
+CUT_AFTER = 20
+"""A search that never comes to its end is begun so often, for an hour or longer."""
 NO_LOG = "It has been paid, and the node has no log of it yet"
 GWEI = 10**9
 
@@ -53,9 +55,9 @@ class Policy:
         reprice_after: how long a transaction may wait before more is offered.
         look_after: when a transaction is looked at for the first time.
         fill_after: how long one may wait for a nonce before it that nobody uses.
-        patience: how long a pass looks for reasons and for payments of others. Its rows are locked meanwhile,
-            and the database ends a transaction that says nothing for 30 s: the same pass would come again,
-            and nobody would be paid.
+        patience: how long a pass looks for reasons and for payments of others, and asks about one transaction
+            after the other. Its rows are locked meanwhile, and the database ends a transaction that says
+            nothing for 30 s: the same pass would come again, and nobody would be paid.
     """
 
     confirmations: int
@@ -70,6 +72,12 @@ class Policy:
 
     def tip(self, fees: Fees) -> int:
         return fees.priority_fee if self.priority_fee is None else self.priority_fee
+
+
+class SearchCut(ExternalError):
+    """There was no time to look through all blocks: says nothing about whether there is a log."""
+
+    default_message = "It has been paid, and looking for the log of it takes long"
 
 
 class Silent:
@@ -136,13 +144,17 @@ class Part:
         return asyncio.get_running_loop().time() + self.policy.patience.total_seconds()
 
     async def payment(self, settlement: Settlement, until: float) -> Receipt | None:
-        """Who paid it, also where that was not us; None where no log of that is found by ``until``."""
+        """Who paid it, also where that was not us; None where the node has no log of that.
+
+        Raises:
+            SearchCut: by ``until`` not all blocks had been looked through.
+        """
         try:
             async with asyncio.timeout_at(until):
                 return await self.chain.find_settlement(settlement.payload.session_id, settlement.created_at)
-        except TimeoutError:
+        except TimeoutError as error:
             _log.warning("settlement.search_cut", session_id=str(settlement.payload.session_id))
-            return None
+            raise SearchCut from error
 
     async def taken_over(
         self, tx: Tx, paid: Iterable[Settlement], now: datetime, until: float
@@ -170,12 +182,21 @@ class Part:
     async def _taken_over(
         self, tx: Tx, settlement: Settlement, followed: dict[str, int], now: datetime, until: float
     ) -> Settlement:
-        """One of :meth:`taken_over`; ``followed`` has their transactions' ids by hash, and is added to."""
+        """One of :meth:`taken_over`; ``followed`` has their transactions' ids by hash, and is added to.
+
+        Where the node has no log, its hash is given up after ``PARK_AFTER`` failures. A search that was cut
+        is one as well, so that it comes ever less often, but gives up nothing before ``CUT_AFTER``: each
+        begins at the newest block, so one that was cut so often is not going to end.
+        """
         session_id = settlement.payload.session_id
         try:
             receipt = await self.payment(settlement, until)
         except ChainUnreachable:
             raise
+        except SearchCut:
+            if settlement.attempts < CUT_AFTER:
+                raise
+            receipt = None
         except ExternalError as error:
             _log.warning("settlement.no_log", session_id=str(session_id), reason=error.message)
             receipt = None

@@ -150,7 +150,14 @@ class Submit(Part):
             return _Fitted([], 0, [(one, error) for one in group])
 
     async def _searched(self, payable: list[Settlement], refused: list[_Refused], until: float) -> _Fitted:
+        """The halving of :meth:`_fitted`. Where it breaks off before it has found anything, the smallest part
+        that was refused has failed as a whole and waits: otherwise the next pass would ask the same, and pay
+        nobody either. The others are paid without it meanwhile, and what of it fails again is smaller or, in
+        the end, a suspect. None of it is said to be what only one of them may be: paid, poor or unpayable.
+        """
         taken: list[Settlement] = []
+        doubted: list[_Refused] = []
+        known = len(refused)
         gas, parts = 0, [payable] if refused and payable else _halves(payable)
         for turn in range(MAX_SIMULATED):
             if not parts or (turn and is_past(until)):
@@ -165,8 +172,12 @@ class Submit(Part):
                     refused.append((part[0], error))
                 else:
                     parts += _halves(part)
+                    doubt = SettlementRefused(message=f"One of {len(part)} is refused: {error.message}")
+                    doubted = [(one, doubt) for one in part]
             else:
                 taken += part
+        if not taken and len(refused) == known:
+            refused += doubted
         return _Fitted(taken, gas, refused)
 
     async def _foreseen(self, group: list[Settlement]) -> tuple[list[Settlement], list[_Refused]]:
