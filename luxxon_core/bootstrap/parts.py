@@ -233,7 +233,7 @@ async def _authorization(
 
         table = MemberTable(database, Rules.parse(schema_text()))
         return table, table, None
-    from luxxon_core.adapters.postgres.outbox import PgOutbox
+    from luxxon_core.adapters.postgres.outbox import PgOutbox, Told
     from luxxon_core.adapters.spicedb.authorization import SpiceDb
 
     if settings.spicedb_token is None:
@@ -251,4 +251,4 @@ async def _authorization(
     stack.push_async_callback(spicedb.close)
     await spicedb.start()
     outbox = PgOutbox(database, spicedb)
-    return spicedb, outbox, outbox
+    return Told(spicedb, outbox), outbox, outbox

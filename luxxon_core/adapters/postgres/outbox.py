@@ -18,7 +18,8 @@ import structlog
 
 from luxxon_core.access.ports import Relation, Relationships
 from luxxon_core.adapters.postgres.database import Database, connection, statements
-from luxxon_core.http.principal import MemberRole
+from luxxon_core.http.guard import Authorizer, Checked
+from luxxon_core.http.principal import MemberRole, Permission
 from luxxon_core.kernel.errors import AuthzError, DatabaseError
 from luxxon_core.kernel.uow import Tx
 
@@ -52,6 +53,11 @@ class PgOutbox:
             cause = error.detail if isinstance(error, (AuthzError, DatabaseError)) else "authz:timeout"
             log.warning("membership is not told yet", workspace_id=str(workspace_id), cause=cause)
             return None
+
+    async def owes(self, workspace_id: UUID, wallet_address: str) -> bool:
+        """Whether the service has yet to hear of a change of this member."""
+        async with self._database.read() as tx:
+            return bool(await connection(tx).fetchval(SQL["owed"], workspace_id, wallet_address))
 
     async def apply_outbox(self, now: datetime) -> int:
         """Tell what is left of workspaces that nobody else speaks of; returns how many notes that were.
@@ -160,6 +166,26 @@ class PgOutbox:
                 count += len(rows)
                 if len(rows) < PAGE:
                     return count, token
+
+
+class Told:
+    """Implements the guard's ``Authorizer``: who is refused is, once the service has heard of every change of
+    that member. A busy service hears of a new workspace after its maker has been answered, and would send the
+    maker away."""
+
+    def __init__(self, authorizer: Authorizer, outbox: PgOutbox) -> None:
+        self._authorizer, self._outbox = authorizer, outbox
+
+    async def check(
+        self, wallet_address: str, workspace_id: UUID, permission: Permission, token: str | None
+    ) -> Checked:
+        """Raises AuthzError also where the service cannot be told now."""
+        checked = await self._authorizer.check(wallet_address, workspace_id, permission, token)
+        if checked.allowed or not await self._outbox.owes(workspace_id, wallet_address):
+            return checked
+        if await self._outbox.flush(workspace_id) is None:
+            raise AuthzError("authz:behind")
+        return await self._authorizer.check(wallet_address, workspace_id, permission, None)
 
 
 def _relation(row: Mapping[str, Any]) -> Relation:

@@ -6,12 +6,24 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from authorization_stage import ADMIN, ALLOWED, NOON, OWNER, QUICKLY, VIEWER, SpiceStage, roles, wallet
+from authorization_stage import (
+    ADMIN,
+    ALLOWED,
+    MANAGE_MEMBERS,
+    NOON,
+    OWNER,
+    QUICKLY,
+    VIEW,
+    VIEWER,
+    SpiceStage,
+    roles,
+    wallet,
+)
 from spicedb_service import TOKEN
 
 from luxxon_core.access.ports import Relation
 from luxxon_core.adapters.postgres import outbox as outbox_module
-from luxxon_core.adapters.postgres.outbox import PgOutbox
+from luxxon_core.adapters.postgres.outbox import PgOutbox, Told
 from luxxon_core.adapters.spicedb import authorization as spicedb_module
 from luxxon_core.kernel.errors import AuthzError, NotFound
 from luxxon_core.kernel.ids import new_id
@@ -35,6 +47,22 @@ async def test_what_was_committed_before_a_crash_is_told_later(spice: SpiceStage
     assert await spice.may(member, workspace) == ALLOWED[ADMIN]
     assert await spice.waiting() == 0
     assert await spice.outbox.apply_outbox(NOON) == 0
+
+
+async def test_nobody_is_refused_whom_the_service_has_not_heard_of(spice: SpiceStage) -> None:
+    """As after a busy service kept its writer waiting: the maker of a workspace has been answered by then."""
+    workspace, owner = await spice.workspace()
+    member, stranger, told = wallet(), wallet(), Told(spice.spicedb, spice.outbox)
+    spice.relationships.failing = AuthzError("authz:timeout")
+    await spice.memberships.put(workspace, owner, member, ADMIN, NOON)
+    with pytest.raises(AuthzError, match="authz:behind"):
+        await told.check(member, workspace, VIEW, None)
+    assert not (await told.check(stranger, workspace, VIEW, None)).allowed
+    spice.relationships.failing = None
+    checked = await told.check(member.lower(), workspace, VIEW, None)
+    assert checked.allowed and checked.token
+    assert await spice.waiting() == 0
+    assert not (await told.check(member, workspace, MANAGE_MEMBERS, None)).allowed
 
 
 async def test_a_change_that_is_rolled_back_is_never_told(spice: SpiceStage) -> None:

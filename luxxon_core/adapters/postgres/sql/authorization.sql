@@ -39,6 +39,11 @@ where o.workspace_id = $1
 order by o.id
 limit $2;
 
+-- name: owed
+select exists (
+    select from relationship_outbox where workspace_id = $1 and lower(wallet_address) = lower($2)
+);
+
 -- name: told
 delete from relationship_outbox where id = any($1::bigint[]);
 
