@@ -244,7 +244,9 @@ async def test_every_point_of_a_circle_is_covered(database: Database) -> None:
 
 # -- others at the same time ------------------------------------------------------------------------------
 
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+WAITING = """
+select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+"""
 
 
 async def waits(market: Marketplace, task: asyncio.Task[object]) -> None:

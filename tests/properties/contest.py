@@ -13,7 +13,9 @@ import asyncpg
 from luxxon_core.kernel.errors import InvalidState
 
 ROUNDS = 15
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+WAITING = """
+select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+"""
 
 
 @asynccontextmanager
