@@ -224,9 +224,9 @@ class _Endpoint:
             acting = await frame.guard.acting(operation, principal, path, named, given)
             workspace, token = acting.workspace, acting.token
             exchange.workspace = workspace
-        body = decoding.body_of(raw, operation) if self._has_body else None
-        if isinstance(text, RequestTimeout):  # also where no body is asked for: half a request is none
+        if isinstance(text, InvalidInput):  # also where no body is asked for: half a request is none
             raise text
+        body = decoding.body_of(raw, operation) if self._has_body else None
         asked = self._nothing_asked
         if query is not NO_QUERY or asked is None:
             asked = decoding.query_of(query, operation)
@@ -289,7 +289,7 @@ class _Endpoint:
         self,
         request: web.Request,
         call: Call[Any, Any],
-        text: bytes | InvalidInput,
+        text: bytes,
         raw: decoding.Decoded,
         exchange: Exchange,
         client: str,
@@ -324,16 +324,11 @@ class _Endpoint:
         self,
         request: web.Request,
         call: Call[Any, Any],
-        text: bytes | InvalidInput,
+        text: bytes,
         raw: decoding.Decoded,
     ) -> bytes:
         """Of all that the answer depends on; the body as JSON, whatever its order and spaces."""
-        if self._has_body:
-            body = msgspec.json.encode(raw, order="deterministic")
-        else:
-            if isinstance(text, InvalidInput):
-                raise text
-            body = text.strip()
+        body = msgspec.json.encode(raw, order="deterministic") if self._has_body else text.strip()
         operation, path = self._operation, request.match_info
         return idempotency.fingerprint(
             operation.method,

@@ -98,10 +98,9 @@ def _guard(operation: Operation) -> Iterator[LuxxonError]:
 def _decoding(operation: Operation) -> Iterator[LuxxonError]:
     if PARAMETER.search(operation.path):
         yield NotFound()  # a value with a slash in it is another path, and there is none such
-    if operation.method not in ("GET", "OPTIONS"):
-        yield RequestTimeout("body:timeout")
-    if operation.body is not None or operation.method == "POST":  # an Idempotency-Key has the body read
+    if operation.method not in ("GET", "OPTIONS"):  # also where no body is asked for, one is read
         yield PayloadTooLarge("body:size")
+        yield RequestTimeout("body:timeout")
         yield InvalidInput("body:encoding")
     if operation.body is not None:
         yield InvalidInput("body:json")
